@@ -1,0 +1,415 @@
+"""The declaration, format 1: one frozen record per object of a stack file.
+
+The shape of every object stands here; rules that join several objects stand in :mod:`infra.declaration.checks`.
+Identifiers are strict strings, quantities carry their unit in the name.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from typing import Annotated, Literal
+
+import pydantic
+
+from infra.declaration import lg_code as lg_code_module
+from network import ports
+
+Zone = Literal["mynumber", "lgwan", "internet"]
+"""三層の対策の系: マイナンバー利用事務系, LGWAN接続系, インターネット接続系."""
+SecurityModel = Literal["alpha", "alpha_prime", "beta", "beta_prime"]
+Pattern = Literal["same_business", "per_municipality", "mixed", "multi_tenant"]
+"""The four tenancy patterns ①–④."""
+NodeRole = Literal["application", "database", "load_balancer", "witness"]
+FlowKind = Literal[
+    "specific",
+    "sanitized",
+    "via_security_cloud",
+    "lgwan_ce",
+    "national_backend",
+    "trusted_external",
+    "local_breakout",
+    "mutual_support",
+    "member_link",
+    "direct_link",
+]
+"""Condition ids of the zone matrix, in lower case."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def _network_from(value: object) -> object:
+    """Return the network of ``value`` ("10.1.0.0/18"); host bits and a missing length are refused."""
+    if not isinstance(value, str):
+        raise ValueError(f'expected a prefix such as "10.1.0.0/18", found {value!r}')
+    if "/" not in value:
+        raise ValueError(f'{value}: a prefix needs its length, such as "{value}/24"')
+    try:
+        interface = ipaddress.ip_interface(value)
+    except ValueError:
+        raise ValueError(f"{value}: not an IP prefix") from None
+    if interface.ip != interface.network.network_address:
+        raise ValueError(f"{value}: host bits are set; the network is {interface.network}")
+    return interface.network
+
+
+def _address_from(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError(f'expected an address such as "198.51.100.1", found {value!r}')
+    try:
+        return ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError(f"{value}: not an IP address") from None
+
+
+def _date_from(value: object) -> object:
+    """Return the date of ``value`` (ISO 8601, such as 2011-10-01); a time of day is refused."""
+    if isinstance(value, str):
+        try:
+            return datetime.date.fromisoformat(value) if len(value) == 10 else _not_a_date(value)
+        except ValueError:
+            return _not_a_date(value)
+    return _not_a_date(value)
+
+
+def _not_a_date(value: object) -> object:
+    raise ValueError(f"{value}: not a date; write year-month-day, such as 2026-04-01")
+
+
+def _clock_from(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return datetime.time.fromisoformat(value) if len(value) == 5 else _not_a_clock(value)
+        except ValueError:
+            return _not_a_clock(value)
+    return _not_a_clock(value)
+
+
+def _not_a_clock(value: object) -> object:
+    raise ValueError(f'{value}: not a time of day; write it in quotes, such as "08:30"')
+
+
+def _port_from(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError(f"expected a port such as tcp/443, found {value!r}")
+    return ports.parse(value)
+
+
+def _string_schema(pattern: str, example: str) -> pydantic.WithJsonSchema:
+    return pydantic.WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
+
+
+Id = Annotated[str, pydantic.Field(strict=True, pattern=r"^[a-z][a-z0-9-]{0,30}$", max_length=31)]
+"""Lower-case identifier, at most 31 characters, such as "nishiki" or "nishiki-main"."""
+Text = Annotated[str, pydantic.Field(strict=True, min_length=1, max_length=400)]
+Prefix = Annotated[Network, pydantic.PlainValidator(_network_from), _string_schema(r"^[0-9a-fA-F.:]+/\d+$", "10.1.0.0/18")]
+HostAddress = Annotated[Address, pydantic.PlainValidator(_address_from), _string_schema(r"^[0-9a-fA-F.:]+$", "198.51.100.1")]
+Date = Annotated[
+    datetime.date, pydantic.PlainValidator(_date_from), _string_schema(r"^\d{4}-\d{2}-\d{2}$", "2026-04-01")
+]
+Clock = Annotated[datetime.time, pydantic.PlainValidator(_clock_from), _string_schema(r"^\d{2}:\d{2}$", "08:30")]
+Port = Annotated[
+    ports.PortRange,
+    pydantic.PlainValidator(_port_from),
+    _string_schema(r"^(tcp|udp)/\d+(-\d+)?$|^icmp$", "tcp/443"),
+]
+Count = Annotated[int, pydantic.Field(strict=True, gt=0)]
+Gibibytes = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+"""Memory in GiB; fractions such as 0.5 are allowed as long as they are whole MiB."""
+
+
+class Record(pydantic.BaseModel):
+    """Base of all declared objects: frozen, unknown keys refused."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", populate_by_name=False, allow_inf_nan=False)
+
+    assumed: Annotated[bool, pydantic.Field(strict=True)] = False
+    """True when no source states the values of this object; ``plan`` lists them."""
+
+
+class PolicyBasis(Record):
+    """The policy edition that the zone rules are taken from, such as soumu-guideline R7-03."""
+
+    doc: Text
+    edition: Text
+
+
+class Group(Record):
+    """The group of bodies that shares the cloud (構成団体のグループ)."""
+
+    name: Id
+    title: Text
+    policy_basis: PolicyBasis | None = None
+
+
+class Office(Record):
+    """An office (庁舎) with its separate LANs per zone."""
+
+    id: Id
+    zones: Annotated[dict[Zone, Annotated[tuple[Prefix, ...], pydantic.Field(min_length=1)]], pydantic.Field(min_length=1)]
+
+
+def _lg_code_from(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError(f'write the code in quotes, as a string of six digits, such as "435015"; found {value!r}')
+    return lg_code_module.checked(value)
+
+
+LgCode = Annotated[str, pydantic.PlainValidator(_lg_code_from), _string_schema(r"^\d{6}$", "435015")]
+
+
+class Member(Record):
+    """One constituent body of the group (構成団体)."""
+
+    id: Id
+    name: Text
+    kind: Literal["municipality", "prefecture", "union"] = "municipality"
+    lg_code: LgCode | None = None
+    """全国地方公共団体コード with its check digit, for example "435015"."""
+    population: Annotated[int, pydantic.Field(strict=True, gt=0)] | None = None
+    joins: Date | None = None
+    leaves: Date | None = None
+    """First day on which the member takes no part any more."""
+    model: SecurityModel
+    offices: tuple[Office, ...] = ()
+
+
+class Site(Record):
+    """A place with machines: a data center, a second one, or an office that holds servers."""
+
+    id: Id
+    kind: Literal["data_center", "secondary", "backup", "office"] = "data_center"
+    country: Annotated[str, pydantic.Field(strict=True, pattern=r"^[A-Z]{2}$")]
+    prefecture: Text | None = None
+    title: Text | None = None
+
+
+class Slice(Record):
+    """The part of a shared host that this stack may use."""
+
+    vcpus: Count
+    memory_gib: Gibibytes
+    storage_gib: Count
+
+
+class Host(Record):
+    """A libvirt host (hypervisor)."""
+
+    id: Id
+    site: Id
+    libvirt: Annotated[str, pydantic.Field(strict=True, pattern=r"^(lab|qemu(\+[a-z0-9]+)?://.+)$")]
+    """Connection URI such as qemu+ssh://root@kvm01.example/system, or ``lab`` for a simulated host."""
+    vcpus: Count
+    memory_gib: Gibibytes
+    storage_gib: Count
+    chassis: Text | None = None
+    vcpu_overcommit: Annotated[float, pydantic.Field(ge=1, le=16)] = 1.0
+    """Virtual CPUs per thread of the host that the operator accepts."""
+    underlay: HostAddress | None = None
+    """Address that carries the segments between hosts; default: the host part of the libvirt URI."""
+    slice: Slice | None = None
+
+
+class Hop(Record):
+    """One section of a closed network's path with its narrowest bandwidth."""
+
+    hop: Text
+    mbps: Count
+
+
+class ClosedNetwork(Record):
+    """A logical closed network (閉域網)."""
+
+    id: Id
+    kind: Literal["lgwan", "ip_vpn", "wide_ethernet", "prefectural", "internet_vpn"]
+    assigned_prefix: Prefix | None = None
+    """Given by the operator of the network (for LGWAN by J-LIS); never generated."""
+    path: tuple[Hop, ...] = ()
+
+
+class Handoff(Record):
+    """The carrier's values of one hand-off: input, never generated outside the lab."""
+
+    prefix: Prefix
+    peer: HostAddress
+    local: Annotated[tuple[HostAddress, ...], pydantic.Field(min_length=2, max_length=2)]
+    """Addresses of the two gateways."""
+    vip: HostAddress
+    routing: Literal["bgp", "static", "tunnel"]
+    peer_as: Annotated[int, pydantic.Field(strict=True, ge=1, le=4294967295)] | None = None
+    local_as: Annotated[int, pydantic.Field(strict=True, ge=1, le=4294967295)] | None = None
+    hold_s: Annotated[int, pydantic.Field(strict=True, ge=3, le=65535)] | None = None
+    bfd: Annotated[bool, pydantic.Field(strict=True)] = False
+    md5: Id | None = None
+    """Name of the secret that holds the session password; never the password itself."""
+    tunnel_peer: HostAddress | None = None
+    """Outer address of the far end when ``routing`` is ``tunnel``."""
+
+
+class Line(Record):
+    """A physical line (回線): one path of one member into one site."""
+
+    id: Id
+    member: Id
+    site: Id
+    closed_network: Id
+    role: Literal["main", "backup"]
+    class_: Annotated[Literal["guaranteed", "reserved", "best_effort"], pydantic.Field(alias="class")]
+    """帯域保証, 帯域確保 or ベストエフォート."""
+    mbps: Count
+    zones: Annotated[tuple[Zone, ...], pydantic.Field(min_length=1)]
+    separation: Literal["segment", "prefix"] = "segment"
+    separation_reason: Text | None = None
+    handoff: dict[Literal["mynumber", "lgwan", "internet", "all"], Handoff] | None = None
+
+
+class Participation(Record):
+    """One member's use of a service, from the first day to the day it ends."""
+
+    member: Id
+    from_: Annotated[Date | None, pydantic.Field(alias="from")] = None
+    until: Date | None = None
+    """First day on which the member does not use the service any more."""
+
+
+class NodeSpec(Record):
+    """How many machines of one role, and how large each is."""
+
+    count: Annotated[int, pydantic.Field(strict=True, gt=0, le=64)]
+    vcpus: Count
+    memory_gib: Gibibytes
+    disk_gib: Annotated[int, pydantic.Field(strict=True, ge=0)] = 0
+    """The data volume; the root disk comes with the image."""
+
+
+def _participation_from(value: object) -> object:
+    return {"member": value} if isinstance(value, str) else value
+
+
+class Service(Record):
+    """A business system (業務) that the group runs."""
+
+    id: Id
+    title: Text
+    zone: Zone
+    pattern: Pattern
+    pattern_reason: Text | None = None
+    site: Id | None = None
+    """Where it runs; default: the only site of kind data_center."""
+    participants: (
+        tuple[Annotated[Participation, pydantic.BeforeValidator(_participation_from)], ...] | None
+    ) = None
+    """Default: every member of the group."""
+    listen: Annotated[tuple[Port, ...], pydantic.Field(min_length=1)]
+    required_mbps: Annotated[float, pydantic.Field(gt=0)] | None = None
+    data: Literal["per_member", "common"] = "per_member"
+    """Pattern ④ only: ``common`` is one data area in which the package tells members apart."""
+    hosts: tuple[Id, ...] | None = None
+    """Pattern ④ only: the hosts that its nodes may use; default: any host without a key."""
+    runs_on: Id | None = None
+    """Another service whose nodes also run this one."""
+    nodes: dict[NodeRole, NodeSpec] = {}
+
+
+class Flow(Record):
+    """A declared exception to default deny."""
+
+    from_: Annotated[Text, pydantic.Field(alias="from")]
+    to: Text
+    allow: Annotated[tuple[Port, ...], pydantic.Field(min_length=1)]
+    kind: FlowKind
+    reason: Text
+    approved_by: Text
+    expires: Date
+    method: Literal["mail_to_text", "attachment_removal", "screen_transfer", "file_sanitising"] | None = None
+    """How ``sanitized`` traffic is made harmless (無害化の方式)."""
+    via: Text | None = None
+    """The device in the path that does it."""
+    system: Text | None = None
+    """The national system of ``national_backend``, such as 住基ネット."""
+
+
+class Translation(Record):
+    """Address translation at the edge of a closed network."""
+
+    closed_network: Id
+    inside: Prefix
+    outside: Prefix
+    direction: Literal["source", "destination"]
+    member: Id | None = None
+
+
+class ZoneSeparation(Record):
+    """Whether the internet zone has hosts and gateways of its own."""
+
+    hosts: Literal["separate", "shared"] = "separate"
+    gateways: Literal["separate", "shared"] = "separate"
+    reason: Text | None = None
+    approved_by: Text | None = None
+
+
+class GatewaySize(Record):
+    """The size of one gateway machine."""
+
+    vcpus: Count = 1
+    memory_gib: Gibibytes = 1.0
+
+
+class Availability(Record):
+    """What the stack survives."""
+
+    spare_hosts: Annotated[int, pydantic.Field(strict=True, ge=0, le=2)] = 1
+    gateway: Literal["shared", "dedicated"] = "shared"
+    gateway_size: GatewaySize = GatewaySize()
+    after_loss: Literal["strict", "relaxed"] = "strict"
+    zone_separation: ZoneSeparation = ZoneSeparation()
+
+
+class Addressing(Record):
+    """The address space that the stack may use inside."""
+
+    supernet: Prefix
+
+
+class Calendar(Record):
+    """The hours of service."""
+
+    days: Literal["weekdays", "every_day"] = "weekdays"
+    from_: Annotated[Clock, pydantic.Field(alias="from")]
+    to: Clock
+
+
+class LogRetention(Record):
+    """How long logs are kept (C22: 3 months and 5 years; requirements R109, R110)."""
+
+    activity_months: Count = 3
+    security_years: Count = 5
+
+
+class Sla(Record):
+    """The service level agreement of the stack (サービスレベル合意書)."""
+
+    availability_percent: Annotated[float, pydantic.Field(gt=0, lt=100)]
+    base: Literal["service_hours", "always"]
+    calendar: Calendar | None = None
+    recovery_hours: Annotated[float, pydantic.Field(gt=0)]
+    logs: LogRetention = LogRetention()
+
+
+class Declaration(Record):
+    """A whole stack file."""
+
+    kumiai: Literal[1]
+    group: Group
+    members: Annotated[tuple[Member, ...], pydantic.Field(min_length=1)]
+    sites: Annotated[tuple[Site, ...], pydantic.Field(min_length=1)]
+    hosts: tuple[Host, ...]
+    closed_networks: tuple[ClosedNetwork, ...] = ()
+    lines: tuple[Line, ...] = ()
+    services: Annotated[tuple[Service, ...], pydantic.Field(min_length=1)]
+    flows: tuple[Flow, ...] = ()
+    translations: tuple[Translation, ...] = ()
+    availability: Availability = Availability()
+    addressing: Addressing
+    sla: Sla | None = None

@@ -1,0 +1,241 @@
+"""The planned network: segments, interfaces, addresses, lines and flows, all frozen.
+
+This is the slice of the plan that renderers and the proof see. Names are unique within a stack.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Literal
+
+from network import ports
+
+SegmentKind = Literal["tenant", "service", "line", "sync", "management"]
+ImpliedKind = Literal["office_access", "database", "load_balancing", "management"]
+MANAGEMENT_INTERFACE = "mgmt"
+"""Name of the management card inside every node; cloud-init gives it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One layer-2 network of a site (セグメント)."""
+
+    name: str
+    kind: SegmentKind
+    zone: str | None
+    """None for management, sync and a hand-off that carries several zones."""
+    members: tuple[str, ...]
+    """Members whose traffic it carries, sorted; empty for management and sync."""
+    site: str
+    prefixes: tuple[IPv4Network, ...]
+    bridge: str
+    """Bridge on every host of the site, at most 15 characters."""
+    vni: int
+    """VXLAN network identifier between hosts, 24 bit, unique in the stack."""
+
+    @property
+    def prefix(self) -> IPv4Network:
+        """The prefix that nodes are addressed from."""
+        return self.prefixes[0]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """A node's card on a segment."""
+
+    segment: str
+    name: str
+    """Name inside the node, at most 15 characters."""
+    mac: str
+    addresses: tuple[IPv4Interface, ...]
+
+    @property
+    def address(self) -> IPv4Interface:
+        """The card's own address (virtual addresses stand in :class:`Vip`)."""
+        return self.addresses[0]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Route:
+    """A static route of a node."""
+
+    prefix: IPv4Network
+    via: IPv4Address
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkNode:
+    """A machine as the network sees it."""
+
+    name: str
+    role: str
+    service: str | None
+    members: tuple[str, ...]
+    zone: str | None
+    site: str
+    interfaces: tuple[Interface, ...]
+    routes: tuple[Route, ...]
+
+    def interface(self, segment: str) -> Interface:
+        """Return the card on ``segment``; KeyError when the node is not attached to it."""
+        for interface in self.interfaces:
+            if interface.segment == segment:
+                return interface
+        raise KeyError(f"{self.name} has no card on {segment}")
+
+    @property
+    def management(self) -> Interface:
+        """The management card."""
+        return self.interfaces[0]
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """Names of the segments it is attached to, in card order."""
+        return tuple(interface.segment for interface in self.interfaces)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Vip:
+    """A virtual address that one of several nodes holds (VRRP, RFC 9568)."""
+
+    name: str
+    segment: str
+    address: IPv4Interface
+    nodes: tuple[str, ...]
+    """In the order of preference."""
+    vrid: int
+    """1–255, unique on the segment."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OfficeLan:
+    """The LANs of one zone in one office."""
+
+    member: str
+    office: str
+    zone: str
+    prefixes: tuple[IPv4Network, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Handoff:
+    """Where a line meets the gateways: the carrier's values of one zone, or of all zones together."""
+
+    zone: str | None
+    segment: str
+    peer: IPv4Address
+    local: tuple[IPv4Address, ...]
+    vip: IPv4Address
+    routing: Literal["bgp", "static", "tunnel"]
+    peer_as: int | None
+    local_as: int | None
+    hold_s: int | None
+    bfd: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A physical line with its hand-offs."""
+
+    name: str
+    member: str
+    site: str
+    closed_network: str
+    closed_network_kind: str
+    role: Literal["main", "backup"]
+    line_class: Literal["guaranteed", "reserved", "best_effort"]
+    mbps: int
+    zones: tuple[str, ...]
+    handoffs: tuple[Handoff, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceEndpoint:
+    """One address at which a business is reached: a service, or one member's own set of it."""
+
+    service: str
+    member: str | None
+    """The member that the node set belongs to; None when it serves several."""
+    participants: tuple[str, ...]
+    zone: str
+    site: str
+    segment: str
+    vip: str
+    listen: tuple[ports.PortRange, ...]
+    application: tuple[str, ...]
+    """Node names, as are the next three."""
+    database: tuple[str, ...]
+    """Empty when the service declares no database nodes."""
+    load_balancer: tuple[str, ...]
+    witness: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """``juki``, or ``zaimu-nishiki`` for one member's set."""
+        return self.service if self.member is None else f"{self.service}-{self.member}"
+
+    @property
+    def entry(self) -> tuple[str, ...]:
+        """The nodes that take requests in and hold the virtual address."""
+        return self.load_balancer or self.application
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """Traffic that may pass: implied by the declaration or a declared exception."""
+
+    source: str
+    """Endpoint text such as ``office:nishiki/mynumber``."""
+    target: str
+    allow: tuple[ports.PortRange, ...]
+    kind: str
+    reason: str
+    approved_by: str | None = None
+    expires: datetime.date | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkPlan:
+    """Everything that renderers and the proof need."""
+
+    stack: str
+    segments: tuple[Segment, ...]
+    nodes: tuple[NetworkNode, ...]
+    vips: tuple[Vip, ...]
+    offices: tuple[OfficeLan, ...]
+    lines: tuple[Line, ...]
+    endpoints: tuple[ServiceEndpoint, ...]
+    flows: tuple[Flow, ...]
+    stations: Mapping[str, IPv4Interface]
+    """Site → address of the management station on that site's management segment."""
+
+    @functools.cached_property
+    def segment_by_name(self) -> Mapping[str, Segment]:
+        """Segments by name."""
+        return {segment.name: segment for segment in self.segments}
+
+    @functools.cached_property
+    def node_by_name(self) -> Mapping[str, NetworkNode]:
+        """Nodes by name."""
+        return {node.name: node for node in self.nodes}
+
+    @functools.cached_property
+    def vip_by_name(self) -> Mapping[str, Vip]:
+        """Virtual addresses by name."""
+        return {vip.name: vip for vip in self.vips}
+
+    def endpoint_of_node(self, name: str) -> tuple[ServiceEndpoint, ...]:
+        """Return the endpoints that ``name`` helps to serve, in plan order."""
+        return tuple(
+            endpoint
+            for endpoint in self.endpoints
+            if name in (*endpoint.application, *endpoint.database, *endpoint.load_balancer, *endpoint.witness)
+        )
+
+    def management_segment(self, site: str) -> Segment:
+        """Return the management segment of ``site``."""
+        return next(s for s in self.segments if s.kind == "management" and s.site == site)
