@@ -6,13 +6,14 @@ import (
 	_ "embed"
 
 	"github.com/dmacvicar/terraform-provider-libvirt/libvirt"
+	"github.com/hashicorp/terraform-plugin-sdk/v2/helper/schema"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge/tokens"
 	sdkv2 "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfshim/sdk-v2"
 )
 
 //go:embed schema.json
-var schema []byte
+var pulumiSchema []byte
 
 //go:embed bridge-metadata.json
 var metadata []byte
@@ -20,22 +21,25 @@ var metadata []byte
 // The version of the published plugin, and of the Python package, whose place this build takes.
 const version = "0.5.4"
 
-// networkCardFields makes a change of a card's attachment replace the machine. The provider's update function only
-// rewrites DHCP host entries: a card that moves to another network or bridge would be reported as updated while the
-// running machine stays where it was.
-func networkCardFields() map[string]*tfbridge.SchemaInfo {
-	fields := map[string]*tfbridge.SchemaInfo{}
+// libvirtProvider returns the Terraform provider with one correction: a changed network card replaces the machine.
+//
+// The provider's own update function only rewrites DHCP host entries. A card that moved to another network would be
+// reported as updated while the running machine stays where it was, and so would an added or a removed card.
+func libvirtProvider() *schema.Provider {
+	p := libvirt.Provider()
+	card := p.ResourcesMap["libvirt_domain"].Schema["network_interface"]
+	card.ForceNew = true // the number of cards
 	for _, name := range []string{
 		"network_id", "network_name", "bridge", "vepa", "private", "macvtap", "passthrough", "mac",
 	} {
-		fields[name] = &tfbridge.SchemaInfo{ForceNew: tfbridge.True()}
+		card.Elem.(*schema.Resource).Schema[name].ForceNew = true
 	}
-	return fields
+	return p
 }
 
 func provider() tfbridge.ProviderInfo {
 	info := tfbridge.ProviderInfo{
-		P:            sdkv2.NewProvider(libvirt.Provider()),
+		P:            sdkv2.NewProvider(libvirtProvider()),
 		Name:         "libvirt",
 		Version:      version,
 		MetadataInfo: tfbridge.NewProviderMetadata(metadata),
@@ -44,16 +48,11 @@ func provider() tfbridge.ProviderInfo {
 		},
 		Resources: map[string]*tfbridge.ResourceInfo{
 			"libvirt_cloudinit_disk": {Tok: "libvirt:index/cloudInitDisk:CloudInitDisk"},
-			"libvirt_domain": {
-				Tok: "libvirt:index/domain:Domain",
-				Fields: map[string]*tfbridge.SchemaInfo{
-					"network_interface": {Elem: &tfbridge.SchemaInfo{Fields: networkCardFields()}},
-				},
-			},
-			"libvirt_ignition": {Tok: "libvirt:index/ignition:Ignition"},
-			"libvirt_network":  {Tok: "libvirt:index/network:Network"},
-			"libvirt_pool":     {Tok: "libvirt:index/pool:Pool"},
-			"libvirt_volume":   {Tok: "libvirt:index/volume:Volume"},
+			"libvirt_domain":         {Tok: "libvirt:index/domain:Domain"},
+			"libvirt_ignition":       {Tok: "libvirt:index/ignition:Ignition"},
+			"libvirt_network":        {Tok: "libvirt:index/network:Network"},
+			"libvirt_pool":           {Tok: "libvirt:index/pool:Pool"},
+			"libvirt_volume":         {Tok: "libvirt:index/volume:Volume"},
 		},
 	}
 	info.MustComputeTokens(tokens.SingleModule("libvirt_", "index", tokens.MakeStandard("libvirt")))
@@ -62,5 +61,5 @@ func provider() tfbridge.ProviderInfo {
 }
 
 func main() {
-	tfbridge.Main("libvirt", version, provider(), schema)
+	tfbridge.Main("libvirt", version, provider(), pulumiSchema)
 }
