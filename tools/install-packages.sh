@@ -1,0 +1,74 @@
+#!/bin/sh
+# Install the Debian packages that Kumiai's main job needs; do nothing when all of them are there.
+#
+# As root it installs them, and starts no daemon while doing so. As anybody else it prints the command and exits with
+# status 3. Made for Debian 12 and 13.
+set -eu
+
+# A package, and what needs it.
+packages='
+ca-certificates             pip, Go modules, image build: verified downloads
+e2fsprogs                   image build: mke2fs makes the disk
+genisoimage                 libvirt plugin: the cloud-init disk
+iproute2                    lab: namespaces, bridges, links
+libvirt-clients             checks of the live machines: virsh
+libvirt-daemon              lab: one libvirtd a simulated host
+libvirt-daemon-driver-qemu  lab: virtual machines
+mmdebstrap                  image build: the root file system
+netcat-openbsd              libvirt over ssh
+nftables                    rules are loaded and read back in a sandbox
+openssh-client              configuration: Ansible reaches the machines
+python3-venv                everything: the Python environment
+qemu-system-x86             lab: virtual machines
+qemu-utils                  image build: qemu-img
+xsltproc                    libvirt plugin: what its own fields cannot say
+'
+
+if ! command -v dpkg-query >/dev/null; then
+    echo "install-packages: this is no Debian; install what provides these yourself:$packages" >&2
+    exit 3
+fi
+
+missing=$(
+    echo "$packages" | while read -r name _; do
+        [ -n "$name" ] || continue
+        status=$(dpkg-query --show --showformat '${db:Status-Status}' "$name" 2>/dev/null) || status=absent
+        [ "$status" = installed ] || printf ' %s' "$name"
+    done
+)
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "install-packages: these Debian packages are missing. Run as root, then try again:" >&2
+    echo "  apt-get update && apt-get install --yes --no-install-recommends$missing" >&2
+    exit 3
+fi
+
+echo "Installing$missing"
+
+# A package must not start its daemon here: the lab runs its own ones in namespaces, and a machine that is no
+# hypervisor should not become one by a demo. An administrator's own policy stays as it is.
+policy=/usr/sbin/policy-rc.d
+mark='# temporary, by kumiai tools/install-packages.sh'
+remove_policy() {
+    if [ -f "$policy" ] && grep -qxF "$mark" "$policy"; then rm -f "$policy"; fi
+}
+trap remove_policy EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+remove_policy    # left by a run that was killed
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
+    chmod 755 "$policy"
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086  # a list of names
+install() { apt-get install --yes --quiet --quiet --no-install-recommends -o DPkg::Lock::Timeout=300 $missing; }
+
+# The package lists of a fresh machine are empty or old; those of a maintained one save a minute.
+# shellcheck disable=SC2086
+if ! apt-get install --simulate --quiet --quiet --no-install-recommends $missing >/dev/null 2>&1 || ! install; then
+    apt-get update --quiet --quiet
+    install
+fi
