@@ -1,0 +1,107 @@
+"""The exact search with CP-SAT, for what first fit cannot settle.
+
+One master problem chooses a host per node. That every loss can be repaired is added on demand: a candidate of the
+master is tried against all losses, and a loss it does not survive enters the master with variables of its own for the
+repair. The master is a relaxation at every moment, so that its "impossible" holds for the whole problem; each loss
+enters once, so that the search ends. Small problems get all losses from the start.
+
+The limit is deterministic time, the solver has one worker and a fixed seed: the same input gives the same answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Sequence
+
+from infra.placement import cp, recovery
+from infra.placement import site as sites
+
+ALL_LOSSES_BELOW = 6_000
+"""Up to this many repair variables, all losses enter the master at once."""
+LOSSES_PER_ROUND = 4
+
+
+class Status(enum.Enum):
+    """What the search proved."""
+
+    OPTIMAL = "optimal"
+    FEASIBLE = "feasible"
+    INFEASIBLE = "infeasible"
+    UNKNOWN = "unknown"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """``assignment`` survives every loss of the rules; it is None unless OPTIMAL or FEASIBLE."""
+
+    status: Status
+    assignment: tuple[int, ...] | None
+    lower_bound: int
+    """Proved: no placement uses fewer hosts."""
+
+
+def solve(site: sites.Site, *, floor: int, ceiling: int, budget: cp.Budget) -> Outcome:
+    """Return a placement on the fewest hosts between ``floor``, which is proved, and ``ceiling``.
+
+    INFEASIBLE means that none uses ``ceiling`` hosts or fewer. The number is found by halving the range, each half one
+    question of yes or no, which the solver answers far faster than it minimises.
+    """
+    everywhere = range(len(site.hosts))
+    master = cp.Master(site)
+    every_loss = list(recovery.losses(site, everywhere, site.rules.spare_hosts))
+    if len(every_loss) * len(site.nodes) * len(site.hosts) <= ALL_LOSSES_BELOW:
+        for lost in every_loss:
+            master.add_loss(lost)
+    best: tuple[int, ...] | None = None
+    open_question = False
+    while floor <= ceiling and not open_question:
+        limit = ceiling if best is None else (floor + ceiling) // 2
+        verdict, candidate = master.solve(floor, limit, budget)
+        if verdict is recovery.Verdict.NO:
+            floor = limit + 1
+        elif candidate is None:
+            open_question = True
+        else:
+            failed, open_question = _unsurvived(site, candidate, budget)
+            for lost in failed:
+                master.add_loss(lost)
+            master.hint(candidate)
+            if failed:
+                open_question = False
+            elif not open_question:
+                best, ceiling = candidate, len(set(candidate)) - 1
+    if open_question:
+        status = Status.UNKNOWN if best is None else Status.FEASIBLE
+    else:
+        status = Status.INFEASIBLE if best is None else Status.OPTIMAL
+    return Outcome(status=status, assignment=best, lower_bound=floor)
+
+
+def find_moves(
+    site: sites.Site, assignment: Sequence[int], lost: tuple[int, ...], budget: cp.Budget
+) -> recovery.Repair:
+    """Return the exact answer for one loss: by the bounded search, and by the solver where its steps ran out."""
+    repair = recovery.find_moves(site, assignment, lost, steps=recovery.THOROUGH_STEPS)
+    if repair.verdict is not recovery.Verdict.OPEN:
+        return repair
+    repair = cp.solve_repair(site, assignment, lost, budget, apart=True)
+    if repair.verdict is not recovery.Verdict.YES and site.rules.after_loss == "relaxed":
+        repair = cp.solve_repair(site, assignment, lost, budget, apart=False)
+    return repair
+
+
+def _unsurvived(
+    site: sites.Site, assignment: tuple[int, ...], budget: cp.Budget
+) -> tuple[list[tuple[int, ...]], bool]:
+    """Return some losses proved not repairable, and whether the budget left a question open."""
+    failed: list[tuple[int, ...]] = []
+    open_question = False
+    for lost in recovery.losses(site, assignment, site.rules.spare_hosts):
+        verdict = find_moves(site, assignment, lost, budget).verdict
+        open_question |= verdict is recovery.Verdict.OPEN
+        if verdict is recovery.Verdict.NO:
+            failed.append(lost)
+            if len(failed) == LOSSES_PER_ROUND:
+                break
+    return failed, open_question
