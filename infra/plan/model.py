@@ -7,6 +7,7 @@ import datetime
 import functools
 from collections.abc import Mapping
 
+from infra.placement.model import KeyMinimum, Survival
 from network.model import NetworkPlan
 
 ROOT_GIB = 4
@@ -31,8 +32,8 @@ class Node:
     replica_sets: tuple[str, ...]
     generation: int
     """Grows by one when a removed node's name is used again, so that no old volume is ever taken over."""
-    image: str
-    """Identifier of the guest image that the node was made from."""
+    image: str | None
+    """Identifier of the guest image that the node was made from; None until ``up`` pins it: then the current image."""
 
     @property
     def disk_gib(self) -> int:
@@ -66,16 +67,6 @@ class Host:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Survival:
-    """Whether the stack survives the loss of some hosts, and where the lost nodes then go."""
-
-    lost: tuple[str, ...]
-    possible: bool
-    moves: Mapping[str, str]
-    reason: str | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementSummary:
     """How good the placement is."""
 
@@ -84,8 +75,8 @@ class PlacementSummary:
     optimal: bool
     seconds: float
     """Measured; not part of the digest."""
-    minimum_hosts: Mapping[str, int]
-    """Key (or "no key") → the fewest hosts that can carry its nodes."""
+    minimum_hosts: tuple[KeyMinimum, ...]
+    """The fewest hosts that can carry the nodes of each key."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,193 @@
+"""Deterministic, stable addressing.
+
+An :class:`AddressBook` holds every prefix, address, MAC, VRRP id and interface name that was ever given out and is
+still in use or in quarantine. Planning takes the book of the last run and returns the next one: what was given stays,
+what is new gets the lowest free value, what is no longer wanted is quarantined for some generations of the lock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Network
+
+import netaddr
+
+from network.errors import InputError
+
+QUARANTINE_GENERATIONS = 8
+"""Lock generations for which a freed value is not given out again."""
+DOCUMENTATION = tuple(IPv4Network(p) for p in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"))
+"""RFC 5737: hand-off prefixes of simulated lines come from here."""
+VRID_MAX = 255
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentWish:
+    """A segment that the plan needs."""
+
+    name: str
+    hosts: int
+    """Addresses that it should have room for, growth included."""
+    prefix: IPv4Network | None = None
+    """A prefix that is input (a carrier's hand-off)."""
+    documentation: bool = False
+    """Take the prefix from the documentation ranges (simulated hand-offs)."""
+    fixed: Mapping[str, IPv4Address] = dataclasses.field(default_factory=dict)
+    """Owner → address that is input."""
+    owners: tuple[str, ...] = ()
+    """Who needs an address, in the order in which new ones are given."""
+    vrids: tuple[str, ...] = ()
+    """Virtual addresses of the segment that need a VRRP router id."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentEntry:
+    """What the lock holds of one segment."""
+
+    ordinal: int
+    """1–4095; gives the bridge's name and the VXLAN identifier."""
+    prefix: IPv4Network
+    addresses: Mapping[str, IPv4Address]
+    vrids: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Quarantined:
+    """A freed value that is not given out before ``until`` (a lock generation)."""
+
+    segment: str
+    """Empty for a prefix with its ordinal, which belong to the stack."""
+    value: str
+    until: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AddressBook:
+    """Everything that was given out."""
+
+    segments: Mapping[str, SegmentEntry] = dataclasses.field(default_factory=dict)
+    quarantine: tuple[Quarantined, ...] = ()
+
+
+def bridge_name(stack: str, ordinal: int) -> str:
+    """Return the bridge of a segment, at most 15 characters and unique among stacks that share a host."""
+    return f"k{_digest(stack)[:5]}-{ordinal}"
+
+
+def vni(stack: str, ordinal: int) -> int:
+    """Return the VXLAN identifier: 12 bits of the stack's digest and 12 bits of the segment's ordinal."""
+    return ((int(_digest(stack)[:3], 16) or 1) << 12) | ordinal
+
+
+def mac(stack: str, node: str, segment: str) -> str:
+    """Return the MAC address of a card: locally administered, unicast, with 32 bits of digest."""
+    raw = _digest(f"{stack}/{node}/{segment}")
+    return f"52:54:{raw[0:2]}:{raw[2:4]}:{raw[4:6]}:{raw[6:8]}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plan_book(
+    book: AddressBook,
+    wishes: Iterable[SegmentWish],
+    *,
+    supernet: IPv4Network,
+    taken: Iterable[IPv4Network],
+    generation: int,
+) -> AddressBook:
+    """Return the book that serves ``wishes``.
+
+    ``taken`` are prefixes that must not be used (office LANs, assigned prefixes); ``generation`` is the number that
+    the lock gets if anything changes. Values in ``book`` stay; raises :class:`InputError` when the space is used up.
+    """
+    wanted = {wish.name: wish for wish in wishes}
+    quarantine = [entry for entry in book.quarantine if entry.until > generation]
+    until = generation + QUARANTINE_GENERATIONS
+    for name, entry in book.segments.items():
+        if name not in wanted:
+            quarantine.append(Quarantined(segment="", value=f"{entry.prefix} {entry.ordinal}", until=until))
+    kept = {name: entry for name, entry in book.segments.items() if name in wanted}
+    held = [entry.value.split() for entry in quarantine if not entry.segment]
+    space = _Space(
+        used=[*(entry.prefix for entry in kept.values()), *taken, *(IPv4Network(prefix) for prefix, _ in held)],
+        ordinals={*(entry.ordinal for entry in kept.values()), *(int(ordinal) for _, ordinal in held)},
+    )
+    for wish in sorted(wanted.values(), key=lambda w: w.name):
+        if wish.prefix is not None:
+            space.take(wish.prefix)
+    segments: dict[str, SegmentEntry] = {}
+    for name in sorted(wanted):
+        wish, old = wanted[name], kept.get(name)
+        if old is None or (wish.prefix is not None and wish.prefix != old.prefix):
+            prefix = wish.prefix or space.prefix(wish, DOCUMENTATION if wish.documentation else (supernet,))
+            old = SegmentEntry(ordinal=old.ordinal if old else space.ordinal(), prefix=prefix, addresses={}, vrids={})
+        entry, freed = _plan_segment(wish, old, [q.value for q in quarantine if q.segment == name])
+        segments[name] = entry
+        quarantine += [Quarantined(segment=name, value=value, until=until) for value in freed]
+    return AddressBook(segments=segments, quarantine=tuple(sorted(set(quarantine))))
+
+
+class _Space:
+    """Free prefixes and ordinals."""
+
+    def __init__(self, used: Iterable[IPv4Network], ordinals: set[int]) -> None:
+        self._used = netaddr.IPSet(str(prefix) for prefix in used)
+        self._ordinals = ordinals
+
+    def take(self, prefix: IPv4Network) -> None:
+        self._used.add(str(prefix))
+
+    def prefix(self, wish: SegmentWish, pools: tuple[IPv4Network, ...]) -> IPv4Network:
+        length = 32 - max(wish.hosts + 1, 3).bit_length()
+        free = netaddr.IPSet(str(pool) for pool in pools) - self._used
+        for block in free.iter_cidrs():
+            if block.prefixlen <= length:
+                found = IPv4Network(f"{block.network}/{length}")
+                self.take(found)
+                return found
+        where = "the documentation ranges" if wish.documentation else f"the supernet {pools[0]}"
+        raise InputError(f"segment {wish.name}: no free /{length} is left in {where}; declare a larger supernet")
+
+    def ordinal(self) -> int:
+        found = next((n for n in range(1, 4096) if n not in self._ordinals), None)
+        if found is None:
+            raise InputError("more than 4,095 segments in one stack; split the group into several stacks")
+        self._ordinals.add(found)
+        return found
+
+
+def _plan_segment(wish: SegmentWish, old: SegmentEntry, quarantined: list[str]) -> tuple[SegmentEntry, list[str]]:
+    """Return the segment's new entry and the values that it frees."""
+    owners = {*wish.owners, *wish.fixed}
+    addresses = {owner: address for owner, address in old.addresses.items() if owner in owners}
+    addresses.update(wish.fixed)
+    freed = [str(a) for owner, a in old.addresses.items() if owner not in owners and a not in addresses.values()]
+    blocked = {*addresses.values(), *(IPv4Address(v) for v in (*quarantined, *freed) if "." in v)}
+    free = (address for address in old.prefix.hosts() if address not in blocked)
+    for owner in wish.owners:
+        if owner not in addresses:
+            address = next(free, None)
+            if address is None:
+                raise InputError(f"segment {wish.name}: {old.prefix} has no free address for {owner}")
+            addresses[owner] = address
+    vrids = {name: vrid for name, vrid in old.vrids.items() if name in wish.vrids}
+    gone = [str(vrid) for name, vrid in old.vrids.items() if name not in wish.vrids]
+    blocked_ids = {*vrids.values(), *(int(v) for v in (*quarantined, *gone) if "." not in v)}
+    free_ids = (number for number in range(1, VRID_MAX + 1) if number not in blocked_ids)
+    for name in wish.vrids:
+        if name not in vrids:
+            vrid = next(free_ids, None)
+            if vrid is None:
+                raise InputError(f"segment {wish.name}: more than {VRID_MAX} virtual addresses on one network")
+            vrids[name] = vrid
+    entry = SegmentEntry(
+        ordinal=old.ordinal,
+        prefix=old.prefix,
+        addresses=dict(sorted(addresses.items())),
+        vrids=dict(sorted(vrids.items())),
+    )
+    return entry, [*freed, *gone]
