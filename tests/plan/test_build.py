@@ -1,0 +1,204 @@
+"""The plan: deterministic, stable against the lock, and complete."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infra.declaration.model import Declaration
+from infra.plan import build as builder
+from infra.plan import lock as lock_file
+from infra.plan.document import document
+from infra.plan.lock import Lock
+from network.errors import InputError
+from tests.plan import factory
+
+DAY = datetime.date(2026, 4, 1)
+THREE_KINDS = [
+    factory.service("juki", "multi_tenant", "mynumber"),
+    factory.service("zaimu", "mixed", "lgwan"),
+    factory.service("jinji", "mixed", "lgwan"),
+]
+
+
+def built(declared: Declaration, lock: Lock | None = None, as_of: datetime.date = DAY) -> builder.Built:
+    return builder.build("test", declared, lock or Lock(stack="test"), as_of, clock=lambda: 0.0)
+
+
+def cards(result: builder.Built) -> dict[tuple[str, str], tuple[str, str, str]]:
+    """(node, segment) → address, MAC and name inside the node."""
+    return {
+        (node.name, card.segment): (str(card.address), card.mac, card.name)
+        for node in result.plan.network.nodes
+        for card in node.interfaces
+    }
+
+
+def test_same_input_gives_the_same_document() -> None:
+    declared = factory.declaration(services=THREE_KINDS)
+    assert document(built(declared).plan) == document(built(declared).plan)
+
+
+def test_a_second_plan_over_the_lock_changes_nothing() -> None:
+    declared = factory.declaration(services=THREE_KINDS)
+    first = built(declared)
+    second = built(declared, first.lock)
+    assert not second.changed
+    assert second.lock == first.lock
+    assert document(second.plan) == document(first.plan)
+
+
+def test_the_day_is_part_of_the_digest() -> None:
+    declared = factory.declaration()
+    digests = {document(built(declared, as_of=DAY + datetime.timedelta(days=n)).plan)["digest"] for n in range(3)}
+    assert len(digests) == 3
+
+
+def test_the_measured_time_is_not_part_of_the_digest() -> None:
+    declared = factory.declaration()
+    ticks = itertools.count(step=0.7)
+    slow = builder.build("test", declared, Lock(stack="test"), DAY, clock=lambda: next(ticks))
+    assert slow.plan.placement.seconds == 0.7
+    assert document(slow.plan)["digest"] == document(built(declared).plan)["digest"]
+
+
+def test_a_lock_reads_back_as_written() -> None:
+    lock = built(factory.declaration(services=THREE_KINDS)).lock
+    assert lock_file.parse(lock_file.dump(lock), "test.lock.yaml", "test") == lock
+
+
+@settings(deadline=None, max_examples=25)
+@given(order=st.permutations([1, 2, 3, 4, 5]), start=st.integers(min_value=1, max_value=4))
+def test_nothing_moves_when_members_join_in_any_order(order: list[int], start: int) -> None:
+    lock, before = Lock(stack="test"), dict[tuple[str, str], tuple[str, str, str]]()
+    hosts: dict[str, str] = {}
+    for count in range(start, 6):
+        result = built(factory.declaration(sorted(order[:count]), services=THREE_KINDS), lock)
+        now = cards(result)
+        assert {key: now[key] for key in before} == before
+        placed = {node.name: node.host for node in result.plan.nodes}
+        assert {name: placed[name] for name in hosts} == hosts
+        lock, before, hosts = result.lock, now, placed
+    assert len(before) > 20, "an empty plan would have passed"
+
+
+@settings(deadline=None, max_examples=25)
+@given(numbers=st.lists(st.integers(1, 60), min_size=1, max_size=6, unique=True))
+def test_no_two_segments_overlap_and_no_address_is_used_twice(numbers: list[int]) -> None:
+    network = built(factory.declaration(numbers, services=THREE_KINDS, hosts=6)).plan.network
+    prefixes = [segment.prefix for segment in network.segments]
+    offices = [prefix for office in network.offices for prefix in office.prefixes]
+    for one, other in itertools.combinations([*prefixes, *offices], 2):
+        assert not one.overlaps(other)
+    own = [card.address.ip for node in network.nodes for card in node.interfaces]
+    everything = [*own, *(vip.address.ip for vip in network.vips), *(a.ip for a in network.stations.values())]
+    assert len(everything) > 2 * len(numbers)
+    assert len(set(everything)) == len(everything)
+    macs = [card.mac for node in network.nodes for card in node.interfaces]
+    assert len(set(macs)) == len(macs)
+    names = [(vip.segment, vip.vrid) for vip in network.vips if vip.name.startswith("service/")]
+    assert len(set(names)) == len(names)
+    assert all(len(segment.bridge) <= 15 for segment in network.segments)
+    assert all(len(card.name) <= 15 for node in network.nodes for card in node.interfaces)
+
+
+def test_a_freed_address_stays_unused_for_some_generations() -> None:
+    both = factory.declaration(services=[factory.service("a"), factory.service("b")])
+    lock = built(both).lock
+    freed = lock.book.segments["dc1-m1-lgwan"].addresses["a-m1-ap1"]
+    only_b = built(factory.declaration(services=[factory.service("b")]), lock)
+    with_c = built(factory.declaration(services=[factory.service("b"), factory.service("c")]), only_b.lock)
+    assert with_c.lock.book.segments["dc1-m1-lgwan"].addresses["c-m1-ap1"] != freed
+    assert str(freed) in {entry.value for entry in with_c.lock.book.quarantine}
+
+
+def test_a_node_that_comes_back_gets_the_next_generation() -> None:
+    """A volume name carries the generation, so the data of the removed node is never taken over."""
+    both = factory.declaration(services=[factory.service("a"), factory.service("b")])
+    without = factory.declaration(services=[factory.service("b")])
+    lock = built(without, built(both).lock).lock
+    again = built(both, lock)
+    assert again.plan.node_by_name["a-m1-ap1"].generation == 2
+    assert again.plan.node_by_name["b-m1-ap1"].generation == 1
+
+
+def test_implied_flows_stay_inside_a_zone_and_a_member() -> None:
+    network = built(factory.declaration(services=THREE_KINDS)).plan.network
+    access = {(flow.source, flow.target) for flow in network.flows if flow.kind == "office_access"}
+    assert access == {
+        ("office:m1/mynumber", "service:juki"),
+        ("office:m2/mynumber", "service:juki"),
+        ("office:m1/lgwan", "service:zaimu@m1"),
+        ("office:m2/lgwan", "service:zaimu@m2"),
+        ("office:m1/lgwan", "service:jinji@m1"),
+        ("office:m2/lgwan", "service:jinji@m2"),
+    }
+
+
+def test_a_flow_past_its_date_is_left_out_and_reported() -> None:
+    flow: dict[str, Any] = {
+        "from": "service:juki@each_member",
+        "to": "service:zaimu",
+        "allow": ["tcp/8443"],
+        "kind": "specific",
+        "reason": "収納連携",
+        "approved_by": "情報政策課",
+        "expires": "2026-03-31",
+    }
+    declared = factory.declaration(services=THREE_KINDS, flows=[flow])
+    last_day, after = built(declared, as_of=datetime.date(2026, 3, 31)).plan, built(declared).plan
+    assert [f.kind for f in last_day.network.flows if f.kind == "specific"] == ["specific"]
+    assert not last_day.expired
+    assert not [f for f in after.network.flows if f.kind == "specific"]
+    assert after.expired == ("flows[0]: service:juki@each_member → service:zaimu expired on 2026-03-31",)
+
+
+def test_service_nodes_reach_only_the_offices_of_their_members() -> None:
+    network = built(factory.declaration(services=THREE_KINDS)).plan.network
+    assert [str(r.prefix) for r in network.node_by_name["zaimu-m1-ap1"].routes] == ["10.1.16.0/20"]
+    assert [str(r.prefix) for r in network.node_by_name["juki-ap1"].routes] == ["10.1.0.0/20", "10.2.0.0/20"]
+
+
+def test_a_gateway_has_at_most_24_cards() -> None:
+    network = built(factory.declaration(12, services=THREE_KINDS, hosts=8)).plan.network
+    gateways = [node for node in network.nodes if node.role == "gateway"]
+    assert len(gateways) > 1
+    assert max(len(node.interfaces) for node in gateways) <= 24
+    served = sorted(member for node in gateways for member in node.members)
+    assert served == sorted(f"m{number}" for number in range(1, 13)), "every member has exactly one gateway"
+
+
+def test_a_full_supernet_says_which_segment_has_no_room() -> None:
+    declared = factory.declaration(addressing={"supernet": "172.16.0.0/27"})
+    with pytest.raises(InputError, match=r"segment dc1-m1-lgwan: no free /26 is left in the supernet 172\.16\.0\.0/27"):
+        built(declared)
+
+
+def test_two_machines_of_one_name_are_refused() -> None:
+    declared = factory.declaration(services=[factory.service("a"), factory.service("a-m1", "multi_tenant")])
+    with pytest.raises(InputError, match="two machines would have the name a-m1-ap1"):
+        built(declared)
+
+
+def test_a_host_that_the_lock_needs_must_stay_declared() -> None:
+    lock = built(factory.declaration()).lock
+    used = {entry.host for entry in lock.nodes.values()}
+    declared = factory.declaration(hosts=4)
+    fewer = declared.model_copy(update={"hosts": tuple(h for h in declared.hosts if h.id not in used)})
+    with pytest.raises(InputError, match="does not declare that host any more"):
+        built(fewer, lock)
+
+
+def test_handoffs_of_simulated_lines_come_from_documentation_ranges() -> None:
+    documentation = [IPv4Network(p) for p in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")]
+    segments = [s for s in built(factory.declaration()).plan.network.segments if s.kind == "line"]
+    assert len(segments) == 8
+    for segment in segments:
+        assert segment.prefix.prefixlen == 29
+        assert any(segment.prefix.subnet_of(pool) for pool in documentation)
