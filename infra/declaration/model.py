@@ -8,32 +8,24 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import re
+import unicodedata
 from typing import Annotated, Literal
 
 import pydantic
 
 from infra.declaration import lg_code as lg_code_module
-from network import ports
+from network import ports, zones
 
-Zone = Literal["mynumber", "lgwan", "internet"]
-"""三層の対策の系: マイナンバー利用事務系, LGWAN接続系, インターネット接続系."""
-SecurityModel = Literal["alpha", "alpha_prime", "beta", "beta_prime"]
+Zone = zones.Zone
+SecurityModel = zones.SecurityModel
+FlowKind = zones.FlowKind
 Pattern = Literal["same_business", "per_municipality", "mixed", "multi_tenant"]
 """The four tenancy patterns ①–④."""
 NodeRole = Literal["application", "database", "load_balancer", "witness"]
-FlowKind = Literal[
-    "specific",
-    "sanitized",
-    "via_security_cloud",
-    "lgwan_ce",
-    "national_backend",
-    "trusted_external",
-    "local_breakout",
-    "mutual_support",
-    "member_link",
-    "direct_link",
-]
-"""Condition ids of the zone matrix, in lower case."""
+_ID = re.compile(r"[a-z](?:[a-z0-9-]{0,29}[a-z0-9])?")
+_LIBVIRT = re.compile(r"qemu(?:\+[a-z0-9]+)?://(?:(?P<user>[^@/\s]+)@)?[^@\s]*/[^@\s]+")
+_BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -96,15 +88,78 @@ def _port_from(value: object) -> object:
     return ports.parse(value)
 
 
+def _id_from(value: str) -> str:
+    if _ID.fullmatch(value) is None:
+        raise ValueError(
+            f'"{value}": not an id; use lower-case letters, digits and hyphens, a letter first, at most 31 characters'
+        )
+    return value
+
+
+def _text_from(value: str) -> str:
+    """Return ``value`` without outer blanks; what could forge a line or its direction in a report is refused."""
+    text = value.strip()
+    if not text:
+        raise ValueError("the text is empty")
+    if len(text) > 400:
+        raise ValueError(f"the text has {len(text)} characters; at most 400 are allowed")
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Zl", "Zp") or character in _BIDI_CONTROLS:
+            raise ValueError(f"the text holds the control character U+{ord(character):04X}; write one plain line")
+    return text
+
+
+def _format_from(value: object) -> object:
+    if type(value) is not int or value != 1:
+        raise ValueError("this program reads format 1; write `kumiai: 1`")
+    return value
+
+
+def _country_from(value: str) -> str:
+    if len(value) != 2 or not value.isascii() or not value.isalpha() or not value.isupper():
+        raise ValueError(f'"{value}": not a country; write the two capital letters of ISO 3166, such as JP')
+    return value
+
+
+def _libvirt_from(value: str) -> str:
+    """Return a connection URI; a password in it is refused without being shown."""
+    if value == "lab":
+        return value
+    match = _LIBVIRT.fullmatch(value)
+    if match is None:
+        raise ValueError(
+            f'"{value}": not a libvirt URI; write one such as "qemu+ssh://root@kvm01.example/system", '
+            "or lab for a simulated host"
+        )
+    if ":" in (match["user"] or ""):
+        raise ValueError("the libvirt URI holds a password; a stack file never does, use an SSH key")
+    return value
+
+
 def _string_schema(pattern: str, example: str) -> pydantic.WithJsonSchema:
     return pydantic.WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 
 
-Id = Annotated[str, pydantic.Field(strict=True, pattern=r"^[a-z][a-z0-9-]{0,30}$", max_length=31)]
+Id = Annotated[
+    str,
+    pydantic.Field(strict=True),
+    pydantic.AfterValidator(_id_from),
+    _string_schema(rf"^{_ID.pattern}$", "nishiki-main"),
+]
 """Lower-case identifier, at most 31 characters, such as "nishiki" or "nishiki-main"."""
-Text = Annotated[str, pydantic.Field(strict=True, min_length=1, max_length=400)]
-Prefix = Annotated[Network, pydantic.PlainValidator(_network_from), _string_schema(r"^[0-9a-fA-F.:]+/\d+$", "10.1.0.0/18")]
-HostAddress = Annotated[Address, pydantic.PlainValidator(_address_from), _string_schema(r"^[0-9a-fA-F.:]+$", "198.51.100.1")]
+Text = Annotated[
+    str,
+    pydantic.Field(strict=True),
+    pydantic.AfterValidator(_text_from),
+    pydantic.WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 400}),
+]
+"""One line of text for people, in any language."""
+Prefix = Annotated[
+    Network, pydantic.PlainValidator(_network_from), _string_schema(r"^[0-9a-fA-F.:]+/\d+$", "10.1.0.0/18")
+]
+HostAddress = Annotated[
+    Address, pydantic.PlainValidator(_address_from), _string_schema(r"^[0-9a-fA-F.:]+$", "198.51.100.1")
+]
 Date = Annotated[
     datetime.date, pydantic.PlainValidator(_date_from), _string_schema(r"^\d{4}-\d{2}-\d{2}$", "2026-04-01")
 ]
@@ -115,14 +170,16 @@ Port = Annotated[
     _string_schema(r"^(tcp|udp)/\d+(-\d+)?$|^icmp$", "tcp/443"),
 ]
 Count = Annotated[int, pydantic.Field(strict=True, gt=0)]
-Gibibytes = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+Gibibytes = Annotated[float, pydantic.Field(strict=True, gt=0, allow_inf_nan=False)]
 """Memory in GiB; fractions such as 0.5 are allowed as long as they are whole MiB."""
 
 
 class Record(pydantic.BaseModel):
     """Base of all declared objects: frozen, unknown keys refused."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", populate_by_name=False, allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=False, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     assumed: Annotated[bool, pydantic.Field(strict=True)] = False
     """True when no source states the values of this object; ``plan`` lists them."""
@@ -147,7 +204,9 @@ class Office(Record):
     """An office (庁舎) with its separate LANs per zone."""
 
     id: Id
-    zones: Annotated[dict[Zone, Annotated[tuple[Prefix, ...], pydantic.Field(min_length=1)]], pydantic.Field(min_length=1)]
+    zones: Annotated[
+        dict[Zone, Annotated[tuple[Prefix, ...], pydantic.Field(min_length=1)]], pydantic.Field(min_length=1)
+    ]
 
 
 def _lg_code_from(value: object) -> object:
@@ -180,7 +239,13 @@ class Site(Record):
 
     id: Id
     kind: Literal["data_center", "secondary", "backup", "office"] = "data_center"
-    country: Annotated[str, pydantic.Field(strict=True, pattern=r"^[A-Z]{2}$")]
+    country: Annotated[
+        str,
+        pydantic.Field(strict=True),
+        pydantic.AfterValidator(_country_from),
+        _string_schema("^[A-Z]{2}$", "JP"),
+    ]
+    """Residents' data stays in Japan (R48), so JP is the only country that passes."""
     prefecture: Text | None = None
     title: Text | None = None
 
@@ -198,13 +263,18 @@ class Host(Record):
 
     id: Id
     site: Id
-    libvirt: Annotated[str, pydantic.Field(strict=True, pattern=r"^(lab|qemu(\+[a-z0-9]+)?://.+)$")]
+    libvirt: Annotated[
+        str,
+        pydantic.Field(strict=True),
+        pydantic.AfterValidator(_libvirt_from),
+        _string_schema(r"^(lab|qemu(\+[a-z0-9]+)?://.+)$", "qemu+ssh://root@kvm01.example/system"),
+    ]
     """Connection URI such as qemu+ssh://root@kvm01.example/system, or ``lab`` for a simulated host."""
     vcpus: Count
     memory_gib: Gibibytes
     storage_gib: Count
     chassis: Text | None = None
-    vcpu_overcommit: Annotated[float, pydantic.Field(ge=1, le=16)] = 1.0
+    vcpu_overcommit: Annotated[float, pydantic.Field(strict=True, ge=1, le=16)] = 1.0
     """Virtual CPUs per thread of the host that the operator accepts."""
     underlay: HostAddress | None = None
     """Address that carries the segments between hosts; default: the host part of the libvirt URI."""
@@ -244,7 +314,7 @@ class Handoff(Record):
     md5: Id | None = None
     """Name of the secret that holds the session password; never the password itself."""
     tunnel_peer: HostAddress | None = None
-    """Outer address of the far end when ``routing`` is ``tunnel``."""
+    """Outer address of the far end when ``routing`` is ``tunnel``; default: ``peer``."""
 
 
 class Line(Record):
@@ -294,18 +364,30 @@ class Service(Record):
     title: Text
     zone: Zone
     pattern: Pattern
-    pattern_reason: Text | None = None
+    pattern_reason: Text
+    """Why this pattern: the choice among the four is declared with its reason (R33)."""
     site: Id | None = None
     """Where it runs; default: the only site of kind data_center."""
     participants: (
-        tuple[Annotated[Participation, pydantic.BeforeValidator(_participation_from)], ...] | None
+        Annotated[
+            tuple[
+                Annotated[
+                    Participation,
+                    pydantic.BeforeValidator(_participation_from, json_schema_input_type=Id | Participation),
+                ],
+                ...,
+            ],
+            pydantic.Field(min_length=1),
+        ]
+        | None
     ) = None
     """Default: every member of the group."""
     listen: Annotated[tuple[Port, ...], pydantic.Field(min_length=1)]
-    required_mbps: Annotated[float, pydantic.Field(gt=0)] | None = None
+    required_mbps: Annotated[float, pydantic.Field(strict=True, gt=0)] | None = None
+    """Mbit/s that each member's users need; summed per line and compared with the line and every hop of its path."""
     data: Literal["per_member", "common"] = "per_member"
     """Pattern ④ only: ``common`` is one data area in which the package tells members apart."""
-    hosts: tuple[Id, ...] | None = None
+    hosts: Annotated[tuple[Id, ...], pydantic.Field(min_length=1)] | None = None
     """Pattern ④ only: the hosts that its nodes may use; default: any host without a key."""
     runs_on: Id | None = None
     """Another service whose nodes also run this one."""
@@ -390,17 +472,18 @@ class LogRetention(Record):
 class Sla(Record):
     """The service level agreement of the stack (サービスレベル合意書)."""
 
-    availability_percent: Annotated[float, pydantic.Field(gt=0, lt=100)]
+    availability_percent: Annotated[float, pydantic.Field(strict=True, gt=0, lt=100)]
     base: Literal["service_hours", "always"]
     calendar: Calendar | None = None
-    recovery_hours: Annotated[float, pydantic.Field(gt=0)]
+    recovery_hours: Annotated[float, pydantic.Field(strict=True, gt=0)]
     logs: LogRetention = LogRetention()
 
 
 class Declaration(Record):
     """A whole stack file."""
 
-    kumiai: Literal[1]
+    kumiai: Annotated[int, pydantic.PlainValidator(_format_from), pydantic.WithJsonSchema({"const": 1})]
+    """The format of the file."""
     group: Group
     members: Annotated[tuple[Member, ...], pydantic.Field(min_length=1)]
     sites: Annotated[tuple[Site, ...], pydantic.Field(min_length=1)]

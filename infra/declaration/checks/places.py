@@ -1,0 +1,20 @@
+"""Look-ups for checks: unlike the queries, they leave out what the declaration does not determine."""
+
+from __future__ import annotations
+
+from infra.declaration.model import Declaration
+
+
+def service_sites(declaration: Declaration) -> dict[str, str]:
+    """Return the site of every service that has one which exists, by service id."""
+    known = {site.id for site in declaration.sites}
+    centers = [site.id for site in declaration.sites if site.kind == "data_center"]
+    default = centers[0] if len(centers) == 1 else None
+    services = {service.id: service for service in declaration.services}
+    sites: dict[str, str] = {}
+    for service in declaration.services:
+        host = services.get(service.runs_on) if service.runs_on is not None else service
+        site = (host.site if host is not None else None) or service.site or default
+        if site in known:
+            sites[service.id] = site
+    return sites

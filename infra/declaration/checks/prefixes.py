@@ -1,0 +1,253 @@
+"""Rules about prefixes: what may not overlap, and which prefixes cannot be used at all.
+
+Overlaps are found by sorting: among n prefixes that start in order, two overlap exactly when one starts before another
+that begins earlier has ended.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Iterable, Iterator
+
+from infra.declaration import queries
+from infra.declaration.findings import Path, Problem
+from infra.declaration.model import Declaration, Member, Network
+from network.zones import Zone
+
+_UNUSABLE = tuple(
+    (ipaddress.ip_network(prefix), why)
+    for prefix, why in (
+        ("0.0.0.0/8", "this network"),
+        ("127.0.0.0/8", "loopback"),
+        ("169.254.0.0/16", "link-local"),
+        ("224.0.0.0/3", "multicast and reserved"),
+    )
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Owned:
+    """A prefix with its place in the file, and how to call it in a message."""
+
+    prefix: Network
+    path: Path
+    what: str
+    owner: str = ""
+
+
+def check_families(declaration: Declaration) -> Iterator[Problem]:
+    """Everything is IPv4, and nothing lies where no host can be: an IPv6 prefix would be ignored without a word."""
+    for owned in (*_offices(declaration), *_networks(declaration), *_handoffs(declaration), *_supernet(declaration)):
+        yield from _usable(owned)
+    for index, translation in enumerate(declaration.translations):
+        yield from _usable(Owned(translation.inside, ("translations", index, "inside"), "the inside"))
+        yield from _usable(Owned(translation.outside, ("translations", index, "outside"), "the outside"))
+    for index, host in enumerate(declaration.hosts):
+        if host.underlay is not None and host.underlay.version == 6:
+            yield Problem(("hosts", index, "underlay"), _no_ipv6(str(host.underlay)))
+
+
+def _usable(owned: Owned) -> Iterator[Problem]:
+    if isinstance(owned.prefix, ipaddress.IPv6Network):
+        yield Problem(owned.path, _no_ipv6(str(owned.prefix)))
+        return
+    for unusable, why in _UNUSABLE:
+        if owned.prefix.overlaps(unusable):
+            yield Problem(owned.path, f"{owned.prefix} holds addresses that no host can have ({unusable} is {why})")
+            return
+
+
+def _no_ipv6(text: str) -> str:
+    return f"{text}: IPv6 is not carried yet; declare the IPv4 prefix or address"
+
+
+def check_offices(declaration: Declaration) -> Iterator[Problem]:
+    """Inside a member, no two LANs overlap."""
+    for index, member in enumerate(declaration.members):
+        for later, earlier in _overlaps(_offices_of(index, member)):
+            message = f"{later.prefix} overlaps {earlier.prefix}, {earlier.what}"
+            yield Problem(later.path, f"{message}; every LAN of a member needs its own addresses")
+
+
+def check_members(declaration: Declaration) -> Iterator[Problem]:
+    """Members that share a gateway or a segment have different office prefixes, or one of them is translated."""
+    if declaration.availability.gateway == "shared":
+        groups: list[tuple[str, frozenset[str], Zone | None]] = [
+            ("both use the shared gateway", frozenset(member.id for member in declaration.members), None)
+        ]
+    else:
+        groups = [
+            (
+                f"both take part in {service.id}, which all its members share",
+                frozenset(queries.participation_periods(declaration, service)),
+                service.zone,
+            )
+            for service in declaration.services
+            if service.pattern == "multi_tenant"
+        ]
+    told: set[tuple[Path, Path]] = set()
+    for why, ids, zone in groups:
+        owned = [office for office in _offices(declaration) if office.owner in ids and zone in (None, office.path[5])]
+        for later, earlier in _overlaps(owned):
+            if later.owner == earlier.owner or (later.path, earlier.path) in told:
+                continue
+            told.add((later.path, earlier.path))
+            if _translated(declaration, later) or _translated(declaration, earlier):
+                continue
+            message = f"{later.prefix} overlaps {earlier.prefix}, {earlier.what}; {why}, so one of them needs "
+            yield Problem(later.path, f"{message}other addresses or a source translation on each of its lines")
+
+
+def _translated(declaration: Declaration, office: Owned) -> bool:
+    """Say whether every closed network that carries the office's zone translates its prefix for this member alone."""
+    networks = {
+        line.closed_network
+        for line in declaration.lines
+        if line.member == office.owner and office.path[5] in line.zones
+    }
+    covered = {
+        translation.closed_network
+        for translation in declaration.translations
+        if translation.direction == "source"
+        and translation.member == office.owner
+        and _inside(office.prefix, translation.inside)
+    }
+    return bool(networks) and networks <= covered
+
+
+def check_supernet(declaration: Declaration) -> Iterator[Problem]:
+    """The addresses inside the cloud are nobody else's."""
+    supernet = declaration.addressing.supernet
+    others = [*_offices(declaration), *_networks(declaration), *_handoffs(declaration), *_outsides(declaration)]
+    for other in others:
+        if _overlap(other.prefix, supernet):
+            message = f"{other.prefix} overlaps addressing.supernet {supernet}, from which all inner addresses come"
+            yield Problem(other.path, message)
+    for index, host in enumerate(declaration.hosts):
+        if host.underlay is not None and host.underlay in supernet:
+            message = f"{host.underlay} lies in addressing.supernet {supernet}; hosts are reached outside of it"
+            yield Problem(("hosts", index, "underlay"), message)
+
+
+def check_networks(declaration: Declaration) -> Iterator[Problem]:
+    """Assigned prefixes differ from one another and from the offices."""
+    networks = list(_networks(declaration))
+    for later, earlier in _overlaps(networks):
+        yield Problem(later.path, f"{later.prefix} overlaps {earlier.prefix}, {earlier.what}")
+    for assigned, office in _crossings(networks, list(_offices(declaration))):
+        yield Problem(assigned.path, f"{assigned.prefix} overlaps {office.prefix}, {office.what}")
+
+
+def check_handoffs(declaration: Declaration) -> Iterator[Problem]:
+    """On one gateway, a hand-off prefix is no other hand-off, office or foreign assigned prefix."""
+    handoffs = list(_handoffs(declaration))
+    dedicated = declaration.availability.gateway == "dedicated"
+    members = {line.id: line.member for line in declaration.lines}
+    for later, earlier in _overlaps(handoffs):
+        if dedicated and members[later.owner] != members[earlier.owner]:
+            continue  # different gateways: the carrier may use the same prefix twice
+        yield Problem(later.path, f"{later.prefix} overlaps {earlier.prefix}, {earlier.what}")
+    networks = {line.id: line.closed_network for line in declaration.lines}
+    for handoff, office in _crossings(handoffs, list(_offices(declaration))):
+        if not (dedicated and office.owner != members[handoff.owner]):
+            yield Problem(handoff.path, f"{handoff.prefix} overlaps {office.prefix}, {office.what}")
+    for handoff, assigned in _crossings(handoffs, list(_networks(declaration))):
+        if assigned.owner != networks[handoff.owner]:  # an operator may hand over inside what it assigned itself
+            yield Problem(handoff.path, f"{handoff.prefix} overlaps {assigned.prefix}, {assigned.what}")
+
+
+def check_translations(declaration: Declaration) -> Iterator[Problem]:
+    """A translation is unambiguous, and what it shows outside is nobody else's."""
+    translations = declaration.translations
+    for index, translation in enumerate(translations):
+        if translation.direction == "destination" and translation.inside.prefixlen != translation.outside.prefixlen:
+            message = "a destination translation maps address by address; `inside` and `outside` need the same length"
+            yield Problem(("translations", index, "outside"), message)
+        for earlier in translations[:index]:
+            same = (
+                earlier.closed_network == translation.closed_network
+                and earlier.direction == translation.direction
+                and (earlier.member is None or translation.member is None or earlier.member == translation.member)
+            )
+            if same and _overlap(earlier.inside, translation.inside):
+                message = f"{translation.inside} overlaps {earlier.inside}, which is translated on the same network"
+                yield Problem(("translations", index, "inside"), message)
+    offices = list(_offices(declaration))
+    outsides = list(_outsides(declaration))
+    for outside, office in _crossings(outsides, offices):
+        yield Problem(outside.path, f"{outside.prefix} overlaps {office.prefix}, {office.what}")
+
+
+def _offices(declaration: Declaration) -> Iterator[Owned]:
+    for index, member in enumerate(declaration.members):
+        yield from _offices_of(index, member)
+
+
+def _offices_of(index: int, member: Member) -> Iterator[Owned]:
+    for position, office in enumerate(member.offices):
+        for zone, prefixes in office.zones.items():
+            for number, prefix in enumerate(prefixes):
+                path: Path = ("members", index, "offices", position, "zones", zone, number)
+                yield Owned(prefix, path, f"the {zone} LAN of {member.id}/{office.id}", member.id)
+
+
+def _networks(declaration: Declaration) -> Iterator[Owned]:
+    for index, network in enumerate(declaration.closed_networks):
+        if network.assigned_prefix is not None:
+            path: Path = ("closed_networks", index, "assigned_prefix")
+            yield Owned(network.assigned_prefix, path, f"the assigned prefix of {network.id}", network.id)
+
+
+def _handoffs(declaration: Declaration) -> Iterator[Owned]:
+    for index, line in enumerate(declaration.lines):
+        for key, handoff in (line.handoff or {}).items():
+            path: Path = ("lines", index, "handoff", key, "prefix")
+            yield Owned(handoff.prefix, path, f"the hand-off {key} of {line.id}", line.id)
+
+
+def _outsides(declaration: Declaration) -> Iterator[Owned]:
+    for index, translation in enumerate(declaration.translations):
+        path: Path = ("translations", index, "outside")
+        yield Owned(translation.outside, path, f"what {translation.closed_network} shows outside")
+
+
+def _supernet(declaration: Declaration) -> Iterator[Owned]:
+    yield Owned(declaration.addressing.supernet, ("addressing", "supernet"), "the supernet")
+
+
+def _overlap(one: Network, other: Network) -> bool:
+    if isinstance(one, ipaddress.IPv4Network):
+        return isinstance(other, ipaddress.IPv4Network) and one.overlaps(other)
+    return isinstance(other, ipaddress.IPv6Network) and one.overlaps(other)
+
+
+def _inside(part: Network, whole: Network) -> bool:
+    return _overlap(part, whole) and part.prefixlen >= whole.prefixlen
+
+
+def _crossings(some: list[Owned], others: list[Owned]) -> Iterator[tuple[Owned, Owned]]:
+    """Yield each overlap between one of ``some`` and one of ``others``."""
+    for later, earlier in _overlaps([*others, *some]):
+        if later in some and earlier in others:
+            yield later, earlier
+
+
+def _overlaps(prefixes: Iterable[Owned]) -> Iterator[tuple[Owned, Owned]]:
+    """Yield overlapping pairs as (the one given later, the one given earlier), in the order given."""
+    given = list(prefixes)
+    order = sorted(
+        range(len(given)),
+        key=lambda i: (given[i].prefix.version, int(given[i].prefix[0]), given[i].prefix.prefixlen, i),
+    )
+    pairs: list[tuple[int, int]] = []
+    open_: list[int] = []
+    for index in order:
+        prefix = given[index].prefix
+        # Prefixes nest or are disjoint, so those that contain this one are exactly the ones still open.
+        while open_ and not _overlap(given[open_[-1]].prefix, prefix):
+            open_.pop()
+        pairs += [(max(index, other), min(index, other)) for other in open_]
+        open_.append(index)
+    for later, earlier in sorted(pairs):
+        yield given[later], given[earlier]

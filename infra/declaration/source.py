@@ -1,0 +1,279 @@
+"""YAML text to plain values, with the place of every value and key.
+
+The values follow the core schema of YAML 1.2: ``yes`` and ``12:30`` are text, ``012`` is twelve, dates are text.
+What makes a file mean something else than it shows is refused: duplicate keys, anchors, aliases, merge keys, tags,
+keys without a value, several documents. PyYAML's parser delivers events (in C where it was built with libyaml); its
+constructors, which follow YAML 1.1, are not used.
+"""
+
+from __future__ import annotations
+
+import codecs
+import dataclasses
+import re
+from typing import Any
+
+import yaml
+
+from infra.declaration.findings import DeclarationError, Finding, Path
+
+_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MAX_DEPTH = 40
+"""Format 1 nests 6 deep; this only keeps a hostile file from exhausting the stack of those who walk the tree."""
+
+_NULL = frozenset(("", "~", "null", "Null", "NULL"))
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INTEGERS = (
+    (re.compile(r"[-+]?[0-9]{1,30}"), 10),
+    (re.compile(r"0o[0-7]{1,30}"), 8),
+    (re.compile(r"0x[0-9a-fA-F]{1,30}"), 16),
+)
+"""Longer rows of digits are text: no quantity needs them, and Python limits their length."""
+_FLOAT = re.compile(
+    r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""Also refuses U+0085, U+2028 and U+2029: YAML 1.1 breaks lines there, editors do not, and places would be wrong."""
+_NUMBER_START = frozenset("+-.0123456789")
+
+
+@dataclasses.dataclass(slots=True)
+class Place:
+    """Where a value stands, from 1; ``text`` is how a plain scalar is written."""
+
+    line: int
+    column: int
+    text: str = ""
+    key_line: int = 0
+    key_column: int = 0
+    children: dict[str | int, Place] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Source:
+    """A parsed file: plain values, their places, and what the text itself does wrong without making it unreadable."""
+
+    file: str
+    tree: object
+    root: Place
+    findings: tuple[Finding, ...]
+
+    def place(self, path: Path) -> Place:
+        """Return the place of ``path``, or of the deepest object on the way that the file really has."""
+        place = self.root
+        for part in path:
+            below = place.children.get(part)
+            if below is None:
+                break
+            place = below
+        return place
+
+    def finding(self, path: Path, message: str, *, at_key: bool = False) -> Finding:
+        """Return a finding at the value (or the key) of ``path``."""
+        place = self.place(path)
+        if at_key and place.key_line:
+            return Finding(self.file, place.key_line, place.key_column, message, path)
+        return Finding(self.file, place.line, place.column, message, path)
+
+
+def parse(data: bytes, file: str) -> Source:
+    """Return the tree of ``data``; raise DeclarationError when it cannot be read as one YAML document."""
+    text = _decoded(data, file)
+    parser = _PARSER(text)
+    builder = _Builder(parser, file)
+    try:
+        return builder.document()
+    except yaml.MarkedYAMLError as error:
+        raise DeclarationError([*builder.findings, _syntax_finding(error, text, file)]) from None
+    finally:
+        parser.dispose()
+
+
+def scalar(text: str) -> object:
+    """Return what the plain scalar ``text`` means in the core schema."""
+    if text in _NULL:
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if text[0] in _NUMBER_START:
+        for form, base in _INTEGERS:
+            if form.fullmatch(text):
+                return int(text, base)
+        if _FLOAT.fullmatch(text):
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return text
+
+
+def _start(event: Any) -> tuple[int, int]:  # noqa: ANN401 — the stubs leave out that an event always has its mark
+    """Return line and column of ``event``, from 1."""
+    mark = event.start_mark
+    return mark.line + 1, mark.column + 1
+
+
+class _Builder:
+    """Builds the tree from the parser's events and collects findings on the way."""
+
+    def __init__(self, parser: Any, file: str) -> None:  # noqa: ANN401 — PyYAML's loaders have no common type
+        self.next_event = parser.get_event
+        self.file = file
+        self.findings: list[Finding] = []
+        self.unreadable = False
+        """True when the tree does not hold what the file seems to say: an alias or merge key was left out."""
+
+    def document(self) -> Source:
+        self.next_event()  # stream start
+        event = self.next_event()
+        if isinstance(event, yaml.StreamEndEvent):
+            raise DeclarationError(
+                [Finding(self.file, 1, 1, "the file is empty; a stack file begins with `kumiai: 1`")]
+            )
+        tree, root = self._value(self.next_event(), (), 0)
+        self.next_event()  # document end
+        event = self.next_event()
+        if not isinstance(event, yaml.StreamEndEvent):
+            self._refuse(event, (), "a second document begins here; one file holds one stack")
+            raise DeclarationError(self.findings)
+        if self.unreadable:
+            raise DeclarationError(self.findings)
+        return Source(self.file, tree, root, tuple(self.findings))
+
+    def _value(self, event: yaml.Event, path: Path, depth: int) -> tuple[object, Place]:
+        place = Place(*_start(event))
+        if isinstance(event, yaml.ScalarEvent):
+            self._refuse_decoration(event, path)
+            place.text = event.value
+            # Any quote or block style makes it text; style is None (pure) or "" (C) for a plain scalar.
+            return (event.value if event.style else scalar(event.value)), place
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse(event, path, f"`*{event.anchor}` repeats another part of the file; write the values out")
+            self.unreadable = True
+            return None, place
+        if depth >= _MAX_DEPTH:
+            raise DeclarationError([*self.findings, self._finding(event, path, "nested too deeply for a stack file")])
+        self._refuse_decoration(event, path)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(place, path, depth), place
+        return self._mapping(place, path, depth), place
+
+    def _sequence(self, place: Place, path: Path, depth: int) -> list[object]:
+        items: list[object] = []
+        while not isinstance(event := self.next_event(), yaml.SequenceEndEvent):
+            index = len(items)
+            value, below = self._value(event, (*path, index), depth + 1)
+            place.children[index] = below
+            if value is None and isinstance(event, yaml.ScalarEvent):
+                self._refuse(event, (*path, index), "an entry of a list has no value; give one or remove it")
+            items.append(value)
+        return items
+
+    def _mapping(self, place: Place, path: Path, depth: int) -> dict[str, object]:
+        values: dict[str, object] = {}
+        while not isinstance(key_event := self.next_event(), yaml.MappingEndEvent):
+            key = self._key(key_event, path)
+            value, below = self._value(self.next_event(), (*path, key), depth + 1)
+            below.key_line, below.key_column = _start(key_event)
+            if key == "<<":
+                self._refuse(key_event, path, "the merge key `<<` is not allowed; write the keys out")
+                self.unreadable = True
+            elif (first := place.children.get(key)) is not None:
+                where = f"line {first.key_line}, column {first.key_column}"
+                self._refuse(key_event, (*path, key), f"key `{key}` stands here a second time; the first is at {where}")
+            else:
+                if value is None and not self.unreadable:
+                    self._refuse(key_event, (*path, key), f"`{key}` has no value; give one or remove the key")
+                values[key] = value
+                place.children[key] = below
+        return values
+
+    def _key(self, event: yaml.Event, path: Path) -> str:
+        """Return the key as it is written: ``true`` and ``1`` are names here like any other."""
+        if isinstance(event, yaml.ScalarEvent):
+            self._refuse_decoration(event, path)
+            return event.value
+        raise DeclarationError(
+            [*self.findings, self._finding(event, path, "a key must be a single word; check brackets and braces here")]
+        )
+
+    def _refuse_decoration(self, event: Any, path: Path) -> None:  # noqa: ANN401 — three event types share these
+        if event.anchor is not None:
+            self._refuse(event, path, f"the anchor `&{event.anchor}` is not allowed; write the values out")
+        if event.tag is not None:
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self._refuse(event, path, f"the tag `{tag}` is not allowed; remove it")
+
+    def _refuse(self, event: yaml.Event, path: Path, message: str) -> None:
+        self.findings.append(self._finding(event, path, message))
+
+    def _finding(self, event: yaml.Event, path: Path, message: str) -> Finding:
+        return Finding(self.file, *_start(event), message, path)
+
+
+def _decoded(data: bytes, file: str) -> str:
+    data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8")
+        message = f"the file is not UTF-8 text (byte 0x{data[error.start]:02X} here); save it as UTF-8"
+        raise DeclarationError([Finding(file, *_position(before, len(before)), message)]) from None
+    if (found := _UNPRINTABLE.search(text)) is not None:
+        message = f"the control character U+{ord(found[0]):04X} cannot stand in a stack file; remove it"
+        raise DeclarationError([Finding(file, *_position(text, found.start()), message)])
+    return text
+
+
+def _position(text: str, offset: int) -> tuple[int, int]:
+    """Return line and column, from 1, of a character offset."""
+    before = text[:offset]
+    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+
+
+_SYNTAX = (
+    ("mapping values are not allowed", "a `:` cannot stand here; check the indentation, or put the text in quotes"),
+    ("expected ',' or '}'", "expected `,` or `}` here; the braces open at {context}"),
+    ("expected ',' or ']'", "expected `,` or `]` here; the brackets open at {context}"),
+    ("expected key", "expected a new key here; check the quotes and the indentation of the lines around"),
+    ("expected <block end>", "expected a new key here; check the quotes and the indentation of the lines around"),
+    ("expected '-' indicator", "expected `-` here; the list that begins at {context} is indented differently"),
+    ("expected node content", "expected a value here; check the commas and brackets around"),
+    ("expected the node content", "expected a value here; check the commas and brackets around"),
+    ("expected ':'", "expected `key: value` here; a `:` is missing"),
+    ("sequence entries are not allowed", "a `-` cannot stand here; check the indentation"),
+    ("unexpected end of stream", "the quotes that open at {context} are never closed"),
+    ("unknown escape character", "an unknown `\\` escape; use single quotes for text with backslashes"),
+    ("invalid Unicode character escape", "an invalid `\\` escape; use single quotes for text with backslashes"),
+    ("expected <document start>", "expected the end of the file here; check the indentation"),
+    ("expected '<document start>'", "expected the end of the file here; check the indentation"),
+    ("undefined tag handle", "tags (`!…`) are not allowed; remove it"),
+    ("incompatible YAML document", "only YAML 1.1 and 1.2 are read; remove the %YAML line"),
+    ("tab character that violates", "a tab cannot indent or separate here; use spaces"),
+)
+"""What the parser says, and what to tell the person who wrote the file."""
+
+
+def _syntax_finding(error: yaml.MarkedYAMLError, text: str, file: str) -> Finding:
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return Finding(file, 1, 1, f"not valid YAML: {error.problem}")
+    line, column = mark.line + 1, mark.column + 1
+    opened = (
+        f"line {error.context_mark.line + 1}, column {error.context_mark.column + 1}" if error.context_mark else "?"
+    )
+    problem = error.problem or ""
+    if "cannot start any token" in problem:
+        return Finding(file, line, column, _bad_start(_character(text, line, column)))
+    for said, words in _SYNTAX:
+        if said in problem:
+            return Finding(file, line, column, words.replace("{context}", opened))
+    return Finding(file, line, column, f"not valid YAML: {problem}")
+
+
+def _character(text: str, line: int, column: int) -> str:
+    lines = text.split("\n")
+    return lines[line - 1][column - 1 : column] if line <= len(lines) else ""
+
+
+def _bad_start(character: str) -> str:
+    if character == "\t":
+        return "a tab cannot indent or separate here; use spaces"
+    return f'text cannot begin with "{character}"; put it in quotes'
