@@ -1,0 +1,331 @@
+"""Flows resolved to addresses: who may open a connection to whom, and through which segments.
+
+The plan names flows by their ends (``office:nishiki/mynumber -> service:juki``). :func:`resolve` turns each of them
+into :class:`Accept` records, and those are all that any firewall of the stack lets in: a gateway takes the ones that
+cross from one of its segments to another, a host firewall the ones that end at one of its addresses. Nothing is left
+out silently: an end without addresses, or two segments that no gateway joins, is an error, since an empty side must
+never come to mean "any".
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import itertools
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from typing import TypeVar
+
+from network import endpoints, ports, service_ports
+from network.errors import OperationError
+from network.model import Flow, NetworkNode, NetworkPlan, ServiceEndpoint, Vip
+
+SSH = ports.PortRange("tcp", 22, 22)
+POSTGRESQL = ports.PortRange("tcp", 5432, 5432)
+FROM_ENDPOINTS = frozenset({"database", "load_balancing", "management"})
+"""Implied kinds that follow from the nodes of a service or a site; their texts are for people."""
+
+
+class RenderError(OperationError):
+    """The plan cannot become configuration without leaving something out."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Accept:
+    """Connections that may be opened: from a prefix on one segment to one address on another, or on the same one."""
+
+    source_segment: str
+    source: IPv4Network
+    target_segment: str
+    target: IPv4Address
+    ports: ports.PortRange
+    """``icmp`` means echo requests; errors about a known connection pass without a rule of their own."""
+    flow: str
+    """Where it comes from, such as ``office:nishiki/mynumber -> service:juki``."""
+
+    @property
+    def crosses(self) -> bool:
+        """Whether a gateway has to pass it on."""
+        return self.source_segment != self.target_segment
+
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclasses.dataclass(frozen=True)
+class Resolution:
+    """Every accept of a stack, sorted, with the views that firewalls need."""
+
+    network: NetworkPlan
+    accepts: tuple[Accept, ...]
+
+    def through(self, gateway: NetworkNode) -> tuple[Accept, ...]:
+        """Return what ``gateway`` passes on between its segments, sorted."""
+        pairs = itertools.permutations(gateway.segments, 2)
+        return tuple(sorted(accept for pair in pairs for accept in self._by_segments.get(pair, ())))
+
+    def into(self, node: NetworkNode) -> tuple[Accept, ...]:
+        """Return what ``node`` takes in on its own and its virtual addresses, sorted."""
+        held = {(i.segment, address.ip) for i in node.interfaces for address in i.addresses}
+        held |= {(vip.segment, vip.address.ip) for vip in self.vips_of(node)}
+        return tuple(sorted(accept for place in held for accept in self.to(*place)))
+
+    def to(self, segment: str, address: IPv4Address) -> Sequence[Accept]:
+        """Return what may be opened to ``address`` on ``segment``."""
+        return self._by_target.get((segment, address), ())
+
+    def asked_by(self, address: IPv4Address) -> Sequence[Accept]:
+        """Return what the single address ``address`` may open."""
+        return self._by_source.get(IPv4Network(address), ())
+
+    def reached_at(self, address: IPv4Address) -> Sequence[ServiceEndpoint]:
+        """Return the services with the virtual address ``address``."""
+        return self._endpoints_by_address.get(address, ())
+
+    def vips_of(self, node: NetworkNode) -> Sequence[Vip]:
+        """Return the virtual addresses that ``node`` holds or may hold, by name."""
+        return self._vips_by_node.get(node.name, ())
+
+    def endpoints_of(self, node: NetworkNode) -> Sequence[ServiceEndpoint]:
+        """Return the services that ``node`` helps to serve, in plan order."""
+        return self._endpoints_by_node.get(node.name, ())
+
+    @functools.cached_property
+    def application_ports(self) -> Mapping[str, int]:
+        """Ports of the business applications by endpoint name."""
+        return service_ports.application_ports(self.network)
+
+    # A stack has thousands of nodes and accepts: each view is an index, made once.
+
+    @functools.cached_property
+    def _by_segments(self) -> Mapping[tuple[str, str], Sequence[Accept]]:
+        return _index(((a.source_segment, a.target_segment), a) for a in self.accepts)
+
+    @functools.cached_property
+    def _by_target(self) -> Mapping[tuple[str, IPv4Address], Sequence[Accept]]:
+        return _index(((a.target_segment, a.target), a) for a in self.accepts)
+
+    @functools.cached_property
+    def _by_source(self) -> Mapping[IPv4Network, Sequence[Accept]]:
+        return _index((a.source, a) for a in self.accepts)
+
+    @functools.cached_property
+    def _vips_by_node(self) -> Mapping[str, Sequence[Vip]]:
+        return _index((n, vip) for vip in sorted(self.network.vips, key=lambda v: v.name) for n in vip.nodes)
+
+    @functools.cached_property
+    def _endpoints_by_address(self) -> Mapping[IPv4Address, Sequence[ServiceEndpoint]]:
+        return _index((self.network.vip_by_name[e.vip].address.ip, e) for e in self.network.endpoints)
+
+    @functools.cached_property
+    def _endpoints_by_node(self) -> Mapping[str, Sequence[ServiceEndpoint]]:
+        return _index(
+            (node, endpoint)
+            for endpoint in self.network.endpoints
+            for node in dict.fromkeys(
+                (*endpoint.application, *endpoint.database, *endpoint.load_balancer, *endpoint.witness)
+            )
+        )
+
+
+def _index(pairs: Iterable[tuple[K, V]]) -> Mapping[K, Sequence[V]]:
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def resolve(network: NetworkPlan) -> Resolution:
+    """Return every accept that the flows of ``network`` and its services imply."""
+    resolver, of_applications = _Resolver(network), service_ports.application_ports(network)
+    accepts = {
+        *_management(network),
+        *(accept for endpoint in network.endpoints for accept in _inside(network, endpoint, of_applications)),
+        *(accept for flow in network.flows if flow.kind not in FROM_ENDPOINTS for accept in resolver.accepts_of(flow)),
+    }
+    return Resolution(network, tuple(sorted(accepts)))
+
+
+def database_nodes(endpoint: ServiceEndpoint) -> tuple[str, ...]:
+    """Return the nodes that carry the service's database: its own, else its first application node."""
+    return endpoint.database or endpoint.application[:1]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Side:
+    """Addresses of one end of a flow, as far as they belong together."""
+
+    member: str | None
+    """Whose they are; None for a service that serves several."""
+    named: bool
+    """Whether the flow names this one member, so that it may differ from the other side's."""
+    each: bool = False
+    """Whether the flow says ``@each_member``."""
+    participants: tuple[str, ...]
+    places: tuple[tuple[str, IPv4Network], ...]
+    """Segment and prefix: where packets from a source come in, or at which address a target is reached."""
+
+
+class _Resolver:
+    """Looks up the ends of flows."""
+
+    def __init__(self, network: NetworkPlan) -> None:
+        self._network = network
+        self._endpoints: dict[str, list[ServiceEndpoint]] = collections.defaultdict(list)
+        for endpoint in network.endpoints:
+            self._endpoints[endpoint.service].append(endpoint)
+        self._lans: dict[tuple[str, str], set[IPv4Network]] = collections.defaultdict(set)
+        for lan in network.offices:
+            self._lans[lan.member, lan.zone].update(lan.prefixes)
+        self._entrances: dict[tuple[str, str], set[tuple[str, str | None]]] = collections.defaultdict(set)
+        for line in network.lines:
+            for handoff in line.handoffs:
+                # Traffic of a tunnel enters by the tunnel's own card, never in clear on the hand-off.
+                if handoff.routing != "tunnel":
+                    self._entrances[line.member, line.site].add((handoff.segment, handoff.zone))
+        gateways = [node for node in network.nodes if node.role == "gateway"]
+        self._joined = {pair for node in gateways for pair in itertools.permutations(node.segments, 2)}
+
+    def accepts_of(self, flow: Flow) -> Iterator[Accept]:
+        """Return the accepts of ``flow``; raise RenderError when it has none."""
+        label = f"{flow.source} -> {flow.target}"
+        if not flow.allow:
+            raise RenderError(f"flow {label}: allows no port")
+        found = 0
+        for target in self._targets(flow.target, label):
+            site = self._network.segment_by_name[target.places[0][0]].site
+            for source in self._sources(flow.source, site, label):
+                if not _belong_together(source, target, label):
+                    continue
+                for (here, prefix), (there, address) in itertools.product(source.places, target.places):
+                    if here != there and (here, there) not in self._joined:
+                        raise RenderError(f"flow {label}: no gateway has cards on both {here} and {there}")
+                    for allowed in flow.allow:
+                        found += 1
+                        yield Accept(
+                            source_segment=here,
+                            source=prefix,
+                            target_segment=there,
+                            target=address.network_address,
+                            ports=allowed,
+                            flow=label,
+                        )
+        if not found:
+            raise RenderError(f"flow {label}: the two ends have no member in common, so it allows nothing")
+
+    def _sources(self, text: str, site: str, label: str) -> Iterator[_Side]:
+        end = endpoints.parse(text)
+        if isinstance(end, endpoints.OfficeEnd):
+            lans = sorted(self._lans[end.member, end.zone])
+            if not lans:
+                raise RenderError(f"flow {label}: {text} has no LAN")
+            cards = sorted(segment for segment, zone in self._entrances[end.member, site] if zone in (None, end.zone))
+            if not cards:
+                raise RenderError(f"flow {label}: no line of {end.member} carries the zone {end.zone} into {site}")
+            yield _Side(
+                member=end.member, named=True, participants=(end.member,), places=tuple(itertools.product(cards, lans))
+            )
+        elif isinstance(end, endpoints.ServiceEnd):
+            for endpoint in self._chosen(end, label):
+                places = tuple(
+                    (endpoint.segment, IPv4Network(_address(self._network, name, endpoint.segment)))
+                    for name in endpoint.application
+                )
+                yield from _sides(end, endpoint, places)
+        else:
+            raise RenderError(f"flow {label}: the plan holds no addresses of {text}")
+
+    def _targets(self, text: str, label: str) -> Iterator[_Side]:
+        end = endpoints.parse(text)
+        if not isinstance(end, endpoints.ServiceEnd):
+            raise RenderError(f"flow {label}: the plan holds no address at which {text} is reached")
+        for endpoint in self._chosen(end, label):
+            vip = self._network.vip_by_name[endpoint.vip]
+            yield from _sides(end, endpoint, ((vip.segment, IPv4Network(vip.address.ip)),))
+
+    def _chosen(self, end: endpoints.ServiceEnd, label: str) -> list[ServiceEndpoint]:
+        chosen = [e for e in self._endpoints[end.service] if end.member is None or end.member in e.participants]
+        if not chosen:
+            raise RenderError(f"flow {label}: nothing of the plan is {end}")
+        return chosen
+
+
+def _sides(
+    end: endpoints.ServiceEnd, endpoint: ServiceEndpoint, places: tuple[tuple[str, IPv4Network], ...]
+) -> Iterator[_Side]:
+    """Return one side for each member that ``end`` names, or one for the whole node set."""
+    if not places:
+        raise RenderError(f"{endpoint.name}: the service has no application node")
+    named = end.member is not None
+    if endpoint.member is None and end.each_member:
+        members: tuple[str | None, ...] = endpoint.participants
+    else:
+        members = (end.member if named else endpoint.member,)
+    for member in members:
+        yield _Side(member=member, named=named, each=end.each_member, participants=endpoint.participants, places=places)
+
+
+def _belong_together(source: _Side, target: _Side, label: str) -> bool:
+    """Say whether the flow joins two sides: the same member, a service for all, or two that it names."""
+    if source.named and target.named:
+        return True
+    if target.member is None:
+        return source.member is None or source.member in target.participants
+    if source.member is None:
+        if not (target.named or target.each):
+            raise RenderError(f"flow {label}: from a service of several members, name one with @MEMBER or @each_member")
+        return target.member in source.participants
+    return source.member == target.member
+
+
+def _management(network: NetworkPlan) -> Iterator[Accept]:
+    segments = {site: network.management_segment(site).name for site in network.stations}
+    for node in network.nodes:
+        segment = segments[node.site]
+        yield Accept(
+            source_segment=segment,
+            source=IPv4Network(network.stations[node.site].ip),
+            target_segment=segment,
+            target=_address(network, node.name, segment),
+            ports=SSH,
+            flow=f"management station -> {node.name}",
+        )
+
+
+def _inside(network: NetworkPlan, endpoint: ServiceEndpoint, of_applications: Mapping[str, int]) -> Iterator[Accept]:
+    """Return what the nodes of one service say to each other on their segment."""
+    port = of_applications[endpoint.name]
+    application = ports.PortRange("tcp", port, port)
+    inside = functools.partial(_among, network, endpoint)
+    yield from inside(endpoint.entry, endpoint.application, allowed=application, what="load balancing")
+    yield from inside(endpoint.application, database_nodes(endpoint), allowed=POSTGRESQL, what="database")
+
+
+def _among(
+    network: NetworkPlan,
+    endpoint: ServiceEndpoint,
+    sources: Iterable[str],
+    targets: Iterable[str],
+    *,
+    allowed: ports.PortRange,
+    what: str,
+) -> Iterator[Accept]:
+    for source, target in itertools.product(sources, targets):
+        if source != target:  # what a node says to itself goes over its loopback
+            yield Accept(
+                source_segment=endpoint.segment,
+                source=IPv4Network(_address(network, source, endpoint.segment)),
+                target_segment=endpoint.segment,
+                target=_address(network, target, endpoint.segment),
+                ports=allowed,
+                flow=f"{what} of {endpoint.name}",
+            )
+
+
+def _address(network: NetworkPlan, name: str, segment: str) -> IPv4Address:
+    try:
+        return network.node_by_name[name].interface(segment).address.ip
+    except KeyError:
+        raise RenderError(f"{name}: has no card on {segment}, which its service needs") from None
