@@ -18,9 +18,7 @@ def command(
         pathlib.Path | None, typer.Option("--output", metavar="FILE", help="Write the JSON document to FILE.")
     ] = None,
     as_of: common.AsOfOption = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; fail when the lock would change.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when the lock would change.")] = False,
 ) -> None:
     """Show what runs where, with which address, and whether it survives the loss of a host; keep it in the lock.
 

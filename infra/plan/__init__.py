@@ -8,8 +8,8 @@ import pathlib
 import time
 
 from infra.declaration.load import load as load_declaration
-from infra.plan import lock as lock_file
 from infra.plan import build as builder
+from infra.plan import lock as lock_file
 from infra.plan.model import Plan
 from network.errors import InputError
 

@@ -7,7 +7,7 @@ import datetime
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-import infra.tenancy as tenancy
+from infra import tenancy
 from infra.declaration import queries
 from infra.declaration.model import Declaration
 from infra.declaration.model import Host as DeclaredHost
@@ -90,7 +90,16 @@ def build(stack: str, declaration: Declaration, lock: Lock, as_of: datetime.date
         next_lock, generation=lock.generation, book=dataclasses.replace(book, quarantine=lock.book.quarantine)
     )
     changed = unchanged != lock
-    plan = _plan(stack, declaration, as_of, nodes, entries, network, placed, seconds)
+    plan = _plan(
+        stack=stack,
+        declaration=declaration,
+        as_of=as_of,
+        wanted=nodes,
+        entries=entries,
+        network=network,
+        placed=placed,
+        seconds=seconds,
+    )
     return Built(plan=plan, lock=next_lock if changed else lock, changed=changed)
 
 
@@ -209,6 +218,7 @@ def _retired(lock: Lock, entries: Mapping[str, NodeEntry]) -> dict[str, int]:
 
 
 def _plan(
+    *,
     stack: str,
     declaration: Declaration,
     as_of: datetime.date,

@@ -113,9 +113,7 @@ def parse(text: str, where: str, stack: str) -> Lock:
                 name: SegmentEntry(ordinal=s.ordinal, prefix=s.prefix, addresses=s.addresses, vrids=s.vrids)
                 for name, s in file.segments.items()
             },
-            quarantine=tuple(
-                Quarantined(segment=q.segment, value=q.value, until=q.until) for q in file.quarantine
-            ),
+            quarantine=tuple(Quarantined(segment=q.segment, value=q.value, until=q.until) for q in file.quarantine),
         ),
     )
 

@@ -136,10 +136,7 @@ class Builder:
         owner = node.name
         if any(draft.name == segment and draft.kind == "line" for draft in self._drafts):
             owner = wishes.LOCAL[self._shard(node).nodes.index(node.name)]
-        if segment == wishes.management(node.site):
-            name = MANAGEMENT_INTERFACE
-        else:
-            name = f"seg{entry.ordinal}"
+        name = MANAGEMENT_INTERFACE if segment == wishes.management(node.site) else f"seg{entry.ordinal}"
         return Interface(
             segment=segment,
             name=name,
@@ -156,7 +153,7 @@ class Builder:
         """Routes to the offices of the members it serves and to the services it has a declared flow with."""
         assert node.instance is not None  # noqa: S101 - only gateways have none
         own = self._by_instance[node.instance]
-        carried = [i for i in self._instances if i.name == own.name or i.runs_on == own.name]
+        carried = [i for i in self._instances if own.name in (i.name, i.runs_on)]
         segment = wishes.segment_of(own, self._shared)
         routes: set[Route] = set()
         for instance in carried:
@@ -217,9 +214,7 @@ class Builder:
         return tuple(sorted(vips, key=lambda vip: vip.name))
 
     def _vip(self, name: str, segment: str, owner: str, nodes: tuple[str, ...], vrid: int) -> Vip:
-        return Vip(
-            name=name, segment=segment, address=self._interface_address(segment, owner), nodes=nodes, vrid=vrid
-        )
+        return Vip(name=name, segment=segment, address=self._interface_address(segment, owner), nodes=nodes, vrid=vrid)
 
     def _handoff_segments(self, shard: Shard) -> Iterable[str]:
         for line in self._declaration.lines:

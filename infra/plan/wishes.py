@@ -31,9 +31,7 @@ class SegmentDraft:
     site: str
 
 
-def shared_segments(
-    instances: Iterable[Instance], held: Mapping[str, str]
-) -> dict[str, str]:
+def shared_segments(instances: Iterable[Instance], held: Mapping[str, str]) -> dict[str, str]:
     """Return the segment of every multi-tenant service.
 
     Services of one zone, site and participant set share a segment. A service keeps the one that it has
@@ -42,12 +40,16 @@ def shared_segments(
     shared = [instance for instance in instances if instance.member is None and instance.runs_on is None]
     segments = {i.service: held[i.service] for i in shared if i.service in held}
     by_set = {
-        (i.zone, i.site, frozenset(i.participants)): segments[i.service] for i in reversed(shared) if i.service in segments
+        (i.zone, i.site, frozenset(i.participants)): segments[i.service]
+        for i in reversed(shared)
+        if i.service in segments
     }
     for instance in shared:
         if instance.service not in segments:
             audience = (instance.zone, instance.site, frozenset(instance.participants))
-            segments[instance.service] = by_set.setdefault(audience, f"{instance.site}-{instance.zone}-{instance.service}")
+            segments[instance.service] = by_set.setdefault(
+                audience, f"{instance.site}-{instance.zone}-{instance.service}"
+            )
     return segments
 
 
@@ -76,7 +78,7 @@ def gateway_vip(shard: str, segment: str) -> str:
 def handoffs_of(line: Line) -> dict[str, Handoff | None]:
     """Return the hand-offs of ``line`` by zone, or by ``all``; None where the lab generates the values."""
     keys: tuple[str, ...] = ("all",) if line.separation == "prefix" else line.zones
-    declared: Mapping[str, Handoff] = {**line.handoff} if line.handoff else {}
+    declared = {str(key): handoff for key, handoff in line.handoff.items()} if line.handoff else {}
     return {key: declared.get(key) for key in keys}
 
 

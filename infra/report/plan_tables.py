@@ -59,7 +59,7 @@ def _nodes(plan: Plan) -> Table:
     for node in plan.nodes:
         cards = plan.network.node_by_name[node.name].interfaces
         data = [card for card in cards[1:]]
-        many = len(data) > 2  # noqa: PLR2004 - a service node has one card beside management
+        many = len(data) > 2
         table.add_row(
             node.name,
             node.role,
@@ -122,12 +122,16 @@ def _statements(plan: Plan) -> list[Text]:
             moves = ", ".join(f"{node} → {host}" for node, host in sorted(survival.moves.items()))
             lines.append(Text(f"Loss of {lost}: {moves or 'nothing runs there'}"))
     for recovery in plan.recovery:
-        target = f", target {recovery.target_seconds:g} s" if recovery.target_seconds is not None else ""
-        lines.append(Text(f"Recovery, {recovery.layer}: {recovery.fault}: {recovery.seconds:g} s{target}"))
+        target = f", target {_duration(recovery.target_seconds)}" if recovery.target_seconds is not None else ""
+        lines.append(Text(f"Recovery, {recovery.layer}: {recovery.fault}: {_duration(recovery.seconds)}{target}"))
     if plan.assumed:
         lines.append(Text(f"Assumed, stated by no source: {', '.join(plan.assumed)}", style="yellow"))
     lines += [Text(f"Expired: {flow}", style="bold red") for flow in plan.expired]
     return lines
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds < 3600 else f"{seconds / 3600:g} h"
 
 
 def _names(plan: Plan, members: Iterable[str]) -> str:

@@ -37,8 +37,10 @@ def plan_shards(
 ) -> tuple[Shard, ...]:
     """Return the shards; a member stays in the one that ``held`` (shard name → members, from the lock) names."""
     separate = declaration.availability.zone_separation.gateways == "separate"
-    classes = (("gw", ("mynumber", "lgwan")), ("igw", ("internet",))) if separate else (
-        ("gw", ("mynumber", "lgwan", "internet")),
+    classes = (
+        (("gw", ("mynumber", "lgwan")), ("igw", ("internet",)))
+        if separate
+        else (("gw", ("mynumber", "lgwan", "internet")),)
     )
     per_shard = 1 if declaration.availability.gateway == "dedicated" else None
     everything = tuple(instances)
@@ -65,9 +67,11 @@ def _demand(
     for line in declaration.lines:
         if line.member == member and line.site == site:
             used = [zone for zone in line.zones if zone in zones]
-            cards |= {f"line/{line.id}"} if line.separation == "prefix" and used else {
-                f"line/{line.id}/{zone}" for zone in used
-            }
+            cards |= (
+                {f"line/{line.id}"}
+                if line.separation == "prefix" and used
+                else {f"line/{line.id}/{zone}" for zone in used}
+            )
     for instance in instances:
         if member in instance.participants:
             cards.add(f"{instance.member}/{instance.zone}" if instance.member else f"service/{instance.name}")
@@ -93,9 +97,9 @@ def _assign(
                 waiting = [member for member in waiting if member not in keep]
     for member in waiting:
         _require_room(f"member {member}", {member}, demands)
-        for chosen in shards.values():
-            if (per_shard is None or len(chosen) < per_shard) and _cards({*chosen, member}, demands) <= CARD_LIMIT:
-                chosen.add(member)
+        for together in shards.values():
+            if (per_shard is None or len(together) < per_shard) and _cards({*together, member}, demands) <= CARD_LIMIT:
+                together.add(member)
                 break
         else:
             number = next(n for n in range(1, 10_000) if f"{prefix}{n}" not in shards)
@@ -107,8 +111,8 @@ def _require_room(what: str, members: set[str], demands: Mapping[str, frozenset[
     needed = _cards(members, demands)
     if needed > CARD_LIMIT:
         raise InputError(
-            f"{what}: the lines and segments of {', '.join(sorted(members))} need {needed} cards on one gateway; a guest "
-            f"has at most {CARD_LIMIT}; declare fewer lines, separation: prefix, or gateway: dedicated"
+            f"{what}: the lines and segments of {', '.join(sorted(members))} need {needed} cards on one gateway; a "
+            f"guest has at most {CARD_LIMIT}; declare fewer lines, separation: prefix, or gateway: dedicated"
         )
 
 

@@ -1,4 +1,4 @@
-"""Pattern ③複数地方公共団体／多種業務統合型: one node set per member; members and businesses share the hosts that nobody reserves."""
+"""Pattern ③複数地方公共団体／多種業務統合型: one node set per member, on the hosts that nobody reserves."""
 
 from __future__ import annotations
 

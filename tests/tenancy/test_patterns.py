@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import pytest
 
-import infra.tenancy as tenancy
+from infra import tenancy
 from infra.tenancy.groups import NodeWish
 from tests.plan import factory
 
@@ -17,7 +18,7 @@ PAIR = {
 }
 
 
-def wishes(pattern: str, **more: object) -> list[NodeWish]:
+def wishes(pattern: str, **more: Any) -> list[NodeWish]:
     declared = factory.declaration(members=3, services=[factory.service("juki", pattern, **more)])
     return [
         wish
@@ -73,7 +74,8 @@ def test_only_participants_of_the_day_have_nodes() -> None:
         members=3,
         services=[
             factory.service(
-                "zaimu", participants=["m1", {"member": "m2", "from": "2026-04-08"}, {"member": "m3", "until": "2026-04-01"}]
+                "zaimu",
+                participants=["m1", {"member": "m2", "from": "2026-04-08"}, {"member": "m3", "until": "2026-04-01"}],
             )
         ],
     )
