@@ -107,9 +107,13 @@ def _shape_and_rule_findings(
 ) -> list[Finding]:
     """Return the shape errors, and the rule errors among the objects whose shape is good."""
     told = {finding.path for finding in parsed.findings}
-    details = error.errors(include_url=False) if error else []
-    # A key without a value is told by the parser already; what pydantic says about its None adds nothing.
-    findings = [*parsed.findings, *(shape.finding(parsed, detail) for detail in details if detail["loc"] not in told)]
+    details = [
+        detail
+        for detail in (error.errors(include_url=False) if error else ())
+        # A key without a value is told by the parser already; what pydantic says about its None adds nothing.
+        if detail["loc"] not in told and not shape.is_echo(detail)
+    ]
+    findings = [*parsed.findings, *(shape.finding(parsed, detail) for detail in details)]
     sound = partial.sound_part(tree, frozenset(finding.path[:2] for finding in findings))
     for problem in checks.problems(sound.declaration, damaged=sound.damaged, ids=sound.ids):
         findings.append(parsed.finding(sound.path_in_file(problem.path), problem.message, at_key=problem.at_key))

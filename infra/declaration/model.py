@@ -24,6 +24,8 @@ Pattern = Literal["same_business", "per_municipality", "mixed", "multi_tenant"]
 """The four tenancy patterns ①–④."""
 NodeRole = Literal["application", "database", "load_balancer", "witness"]
 _ID = re.compile(r"[a-z](?:[a-z0-9-]{0,29}[a-z0-9])?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}")
 _LIBVIRT = re.compile(r"qemu(?:\+[a-z0-9]+)?://(?:(?P<user>[^@/\s]+)@)?[^@\s]*/[^@\s]+")
 _BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -31,61 +33,58 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
+def _string(value: object, expected: str) -> str:
+    """Return ``value`` when it is a string; the loader adds what it found instead."""
+    if not isinstance(value, str):
+        raise ValueError(f"expected {expected}")
+    return value
+
+
 def _network_from(value: object) -> object:
     """Return the network of ``value`` ("10.1.0.0/18"); host bits and a missing length are refused."""
-    if not isinstance(value, str):
-        raise ValueError(f'expected a prefix such as "10.1.0.0/18", found {value!r}')
-    if "/" not in value:
-        raise ValueError(f'{value}: a prefix needs its length, such as "{value}/24"')
+    text = _string(value, 'a prefix such as "10.1.0.0/18"')
+    if "/" not in text:
+        raise ValueError(f'{text}: a prefix needs its length, such as "{text}/24"')
     try:
-        interface = ipaddress.ip_interface(value)
+        interface = ipaddress.ip_interface(text)
     except ValueError:
-        raise ValueError(f"{value}: not an IP prefix") from None
+        raise ValueError(f"{text}: not an IP prefix") from None
     if interface.ip != interface.network.network_address:
-        raise ValueError(f"{value}: host bits are set; the network is {interface.network}")
+        raise ValueError(f"{text}: host bits are set; the network is {interface.network}")
     return interface.network
 
 
 def _address_from(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError(f'expected an address such as "198.51.100.1", found {value!r}')
+    text = _string(value, 'an address such as "198.51.100.1"')
     try:
-        return ipaddress.ip_address(value)
+        return ipaddress.ip_address(text)
     except ValueError:
-        raise ValueError(f"{value}: not an IP address") from None
+        raise ValueError(f"{text}: not an IP address") from None
 
 
 def _date_from(value: object) -> object:
     """Return the date of ``value`` (ISO 8601, such as 2011-10-01); a time of day is refused."""
-    if isinstance(value, str):
-        try:
-            return datetime.date.fromisoformat(value) if len(value) == 10 else _not_a_date(value)
-        except ValueError:
-            return _not_a_date(value)
-    return _not_a_date(value)
-
-
-def _not_a_date(value: object) -> object:
-    raise ValueError(f"{value}: not a date; write year-month-day, such as 2026-04-01")
+    text = _string(value, "a date (year-month-day, such as 2026-04-01)")
+    try:
+        if _DATE.fullmatch(text):
+            return datetime.date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError(f"{text}: not a date; write year-month-day, such as 2026-04-01")
 
 
 def _clock_from(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            return datetime.time.fromisoformat(value) if len(value) == 5 else _not_a_clock(value)
-        except ValueError:
-            return _not_a_clock(value)
-    return _not_a_clock(value)
-
-
-def _not_a_clock(value: object) -> object:
-    raise ValueError(f'{value}: not a time of day; write it in quotes, such as "08:30"')
+    text = _string(value, 'a time of day in quotes, such as "08:30"')
+    try:
+        if _CLOCK.fullmatch(text):
+            return datetime.time.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError(f'{text}: not a time of day; write it in quotes, such as "08:30"')
 
 
 def _port_from(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError(f"expected a port such as tcp/443, found {value!r}")
-    return ports.parse(value)
+    return ports.parse(_string(value, "a port such as tcp/443"))
 
 
 def _id_from(value: str) -> str:
@@ -110,8 +109,10 @@ def _text_from(value: str) -> str:
 
 
 def _format_from(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError(f'"{value}": in quotes it is text; write `kumiai: 1`')
     if type(value) is not int or value != 1:
-        raise ValueError("this program reads format 1; write `kumiai: 1`")
+        raise ValueError("expected 1, the format that this program reads (`kumiai: 1`)")
     return value
 
 
@@ -210,9 +211,7 @@ class Office(Record):
 
 
 def _lg_code_from(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError(f'write the code in quotes, as a string of six digits, such as "435015"; found {value!r}')
-    return lg_code_module.checked(value)
+    return lg_code_module.checked(_string(value, 'six digits in quotes, such as "435015"'))
 
 
 LgCode = Annotated[str, pydantic.PlainValidator(_lg_code_from), _string_schema(r"^\d{6}$", "435015")]

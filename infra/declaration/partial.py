@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,5 +85,5 @@ def _stand_in(key: str) -> model.Record | None:
     if key == "group":
         return model.Group(name="unknown", title="unknown")
     if key == "addressing":
-        return model.Addressing(supernet=ipaddress.ip_network("0.0.0.0/32"))
+        return model.Addressing.model_validate({"supernet": "0.0.0.0/32"})
     return model.Availability() if key == "availability" else None

@@ -19,7 +19,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _without_null(node: Any) -> Any:  # noqa: ANN401 — JSON
-    """Return ``node`` without null: an optional key is left out, and one without a value is an error in a stack file."""
+    """Return ``node`` without null: an optional key is left out; one without a value is an error in a stack file."""
     if isinstance(node, list):
         return [_without_null(item) for item in node]
     if not isinstance(node, dict):

@@ -32,6 +32,11 @@ def finding(source: Source, error: pydantic_core.ErrorDetails) -> Finding:
     return source.finding(path, _words(error, source.place(path).text))
 
 
+def is_echo(error: pydantic_core.ErrorDetails) -> bool:
+    """Say whether ``error`` only counts the entries that remain after others were found wrong one by one."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+
+
 def unknown_key(key: str, known: Iterable[str]) -> str:
     """Return the message for ``key`` where only ``known`` are keys."""
     names = sorted(known)
@@ -65,7 +70,8 @@ def _words(error: pydantic_core.ErrorDetails, text: str) -> str:
     context: dict[str, Any] = error.get("ctx", {})
     value = error["input"]
     if kind == "value_error":
-        return str(context["error"])
+        words = str(context["error"])
+        return words if isinstance(value, str) else f"{words}, found {found(value, text)}"
     if kind in ("too_short", "too_long"):
         wanted = context["min_length"] if kind == "too_short" else context["max_length"]
         limit = "at least" if kind == "too_short" else "at most"

@@ -234,7 +234,7 @@ _SYNTAX = (
     ("expected ',' or ']'", "expected `,` or `]` here; the brackets open at {context}"),
     ("expected key", "expected a new key here; check the quotes and the indentation of the lines around"),
     ("expected <block end>", "expected a new key here; check the quotes and the indentation of the lines around"),
-    ("expected '-' indicator", "expected `-` here; the list that begins at {context} is indented differently"),
+    ("expected '-' indicator", "expected `-` here, as in the list that begins at {context}; check the indentation"),
     ("expected node content", "expected a value here; check the commas and brackets around"),
     ("expected the node content", "expected a value here; check the commas and brackets around"),
     ("expected ':'", "expected `key: value` here; a `:` is missing"),

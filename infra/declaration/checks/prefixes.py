@@ -1,7 +1,6 @@
 """Rules about prefixes: what may not overlap, and which prefixes cannot be used at all.
 
-Overlaps are found by sorting: among n prefixes that start in order, two overlap exactly when one starts before another
-that begins earlier has ended.
+Prefixes nest or are disjoint, so all overlaps are found in one pass over the sorted prefixes.
 """
 
 from __future__ import annotations
@@ -228,26 +227,33 @@ def _inside(part: Network, whole: Network) -> bool:
 
 def _crossings(some: list[Owned], others: list[Owned]) -> Iterator[tuple[Owned, Owned]]:
     """Yield each overlap between one of ``some`` and one of ``others``."""
-    for later, earlier in _overlaps([*others, *some]):
-        if later in some and earlier in others:
-            yield later, earlier
+    first = len(others)
+    both = [*others, *some]
+    for later, earlier in _overlapping(both):
+        if earlier < first <= later:
+            yield both[later], both[earlier]
 
 
 def _overlaps(prefixes: Iterable[Owned]) -> Iterator[tuple[Owned, Owned]]:
     """Yield overlapping pairs as (the one given later, the one given earlier), in the order given."""
     given = list(prefixes)
-    order = sorted(
-        range(len(given)),
-        key=lambda i: (given[i].prefix.version, int(given[i].prefix[0]), given[i].prefix.prefixlen, i),
-    )
+    for later, earlier in _overlapping(given):
+        yield given[later], given[earlier]
+
+
+def _overlapping(given: list[Owned]) -> list[tuple[int, int]]:
+    """Return the index pairs (later, earlier) of prefixes that overlap."""
+
+    def position(index: int) -> tuple[int, int, int, int]:
+        prefix = given[index].prefix
+        return prefix.version, int(prefix.network_address), prefix.prefixlen, index
+
     pairs: list[tuple[int, int]] = []
     open_: list[int] = []
-    for index in order:
-        prefix = given[index].prefix
+    for index in sorted(range(len(given)), key=position):
         # Prefixes nest or are disjoint, so those that contain this one are exactly the ones still open.
-        while open_ and not _overlap(given[open_[-1]].prefix, prefix):
+        while open_ and not _overlap(given[open_[-1]].prefix, given[index].prefix):
             open_.pop()
         pairs += [(max(index, other), min(index, other)) for other in open_]
         open_.append(index)
-    for later, earlier in sorted(pairs):
-        yield given[later], given[earlier]
+    return sorted(pairs)
