@@ -6,11 +6,11 @@ import pytest
 
 from infra.declaration import DeclarationError
 from infra.declaration.load import parse_located
-from tests.declaration import wrong_stacks
+from tests.declaration import wrong_rules, wrong_stacks
 from tests.declaration.good_stack import GOOD
 
 FILE = "stack.yaml"
-ALL = (*wrong_stacks.TEXT, *wrong_stacks.SHAPE, *wrong_stacks.REFERENCES)
+ALL = (*wrong_stacks.TEXT, *wrong_stacks.SHAPE, *wrong_stacks.REFERENCES, *wrong_rules.ALL)
 
 
 def errors_of(text: str) -> list[str]:

@@ -149,9 +149,9 @@ TEXT = (
     ),
     wrong(
         "a missing colon",
-        "  spare_hosts: 1\n",
-        "  spare_hosts 1\n",
-        "?",
+        'flows:\n  - {from: "service',
+        'flows\n  - {from▶: "service',
+        "expected `key: value` here; a `:` is missing",
     ),
     wrong(
         "a control character",
@@ -416,9 +416,9 @@ SHAPE = (
 REFERENCES = (
     wrong(
         "an id twice",
-        "  - id: kyuyo\n",
-        "  - id: ▶zaimu\n",
-        "id zaimu is taken: one of the services before this one has it",
+        "{id: kvm02, ",
+        "{id: ▶kvm01, ",
+        "id kvm01 is taken: one of the hosts before this one has it",
     ),
     wrong(
         "an office twice",
@@ -474,7 +474,9 @@ REFERENCES = (
     wrong(
         "a translation on no network",
         "flows:\n",
-        "translations:\n  - {closed_network: ▶lgwam, inside: 10.2.0.0/18, outside: 198.18.128.0/24, direction: source}\nflows:\n",
+        "translations:\n"
+        "  - {closed_network: ▶lgwam, inside: 10.2.0.0/18, outside: 198.18.128.0/24, direction: source}\n"
+        "flows:\n",
         "no closed network lgwam; did you mean lgwan?",
     ),
     wrong(

@@ -40,7 +40,8 @@ def check_bandwidth(declaration: Declaration) -> Iterator[Problem]:
             message = f"{asked}, but a best-effort line promises none; a main line is guaranteed or reserved (R1)"
             yield Problem(("lines", index, "class"), message)
         if total > line.mbps:
-            yield Problem(("lines", index, "mbps"), f"{asked}, but the line carries {line.mbps}")
+            moved = "; when the main line is cut, all of it moves here" if line.role == "backup" else ""
+            yield Problem(("lines", index, "mbps"), f"{asked}, but the line carries {line.mbps}{moved}")
         position, network = networks.get(line.closed_network, (0, None))
         for number, hop in enumerate(network.path if network is not None else ()):
             if total > hop.mbps:

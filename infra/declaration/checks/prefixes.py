@@ -48,13 +48,18 @@ def check_families(declaration: Declaration) -> Iterator[Problem]:
 
 
 def _usable(owned: Owned) -> Iterator[Problem]:
-    if isinstance(owned.prefix, ipaddress.IPv6Network):
-        yield Problem(owned.path, _no_ipv6(str(owned.prefix)))
-        return
-    for unusable, why in _UNUSABLE:
-        if owned.prefix.overlaps(unusable):
-            yield Problem(owned.path, f"{owned.prefix} holds addresses that no host can have ({unusable} is {why})")
-            return
+    why = _why_unusable(owned.prefix)
+    if why is not None:
+        yield Problem(owned.path, why)
+
+
+def _why_unusable(prefix: Network) -> str | None:
+    if isinstance(prefix, ipaddress.IPv6Network):
+        return _no_ipv6(str(prefix))
+    for unusable, what in _UNUSABLE:
+        if prefix.overlaps(unusable):
+            return f"{prefix} holds addresses that no host can have ({unusable} is {what})"
+    return None
 
 
 def _no_ipv6(text: str) -> str:
@@ -120,7 +125,7 @@ def check_supernet(declaration: Declaration) -> Iterator[Problem]:
     supernet = declaration.addressing.supernet
     others = [*_offices(declaration), *_networks(declaration), *_handoffs(declaration), *_outsides(declaration)]
     for other in others:
-        if _overlap(other.prefix, supernet):
+        if _overlap(other.prefix, supernet) and _why_unusable(other.prefix) is None:
             message = f"{other.prefix} overlaps addressing.supernet {supernet}, from which all inner addresses come"
             yield Problem(other.path, message)
     for index, host in enumerate(declaration.hosts):
@@ -242,7 +247,7 @@ def _overlaps(prefixes: Iterable[Owned]) -> Iterator[tuple[Owned, Owned]]:
 
 
 def _overlapping(given: list[Owned]) -> list[tuple[int, int]]:
-    """Return the index pairs (later, earlier) of prefixes that overlap."""
+    """Return the index pairs (later, earlier) of prefixes that overlap; one that is unusable by itself is left out."""
 
     def position(index: int) -> tuple[int, int, int, int]:
         prefix = given[index].prefix
@@ -250,7 +255,8 @@ def _overlapping(given: list[Owned]) -> list[tuple[int, int]]:
 
     pairs: list[tuple[int, int]] = []
     open_: list[int] = []
-    for index in sorted(range(len(given)), key=position):
+    usable = [index for index in range(len(given)) if _why_unusable(given[index].prefix) is None]
+    for index in sorted(usable, key=position):
         # Prefixes nest or are disjoint, so those that contain this one are exactly the ones still open.
         while open_ and not _overlap(given[open_[-1]].prefix, given[index].prefix):
             open_.pop()

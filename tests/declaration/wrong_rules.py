@@ -1,0 +1,768 @@
+"""Stack files whose shape is good but which break a rule; see :mod:`tests.declaration.wrong_stacks` for the form."""
+
+from __future__ import annotations
+
+from tests.declaration.wrong_stacks import BACKUP_ALL, FLOW, KVM01, NISHIKI_MAIN_LGWAN, ZAIMU_NODES, Wrong, wrong
+
+AGREED = "reason: 理由, approved_by: 情報政策課, expires: 2030-03-31}\n"
+TSUNO_LANS = "          mynumber: [10.2.0.0/18]\n          lgwan: [10.2.64.0/18]\n"
+HOPS = "path: [{hop: 県NOC-県NOC, mbps: 100}]"
+JUKI_NODES = """\
+      application: {count: 2, vcpus: 2, memory_gib: 4, disk_gib: 40}
+      database: {count: 2, vcpus: 2, memory_gib: 8, disk_gib: 100}
+"""
+NISHIKI_BACKUP = "    closed_network: vpn-a\n    role: backup\n"
+TSUNO_OVERLAP = "          lgwan: [10.1.64.0/20]\n"
+SECOND_SITE = "  - {id: dc2, kind: data_center, country: JP, prefecture: 熊本県}\n"
+SITE = "  - {id: dc1, kind: data_center, country: JP, prefecture: 宮崎県}\n"
+
+MEMBERS = (
+    wrong(
+        "leaving before joining",
+        "    joins: 2011-10-01\n",
+        "    joins: 2011-10-01\n    leaves: ▶2011-10-01\n",
+        "nishiki leaves on 2011-10-01, which is not after it joins (2011-10-01)",
+    ),
+    wrong("a code twice", '"454061"', '▶"435015"', "435015 is the code of nishiki already"),
+    wrong(
+        "the code of a prefecture",
+        '"454061"',
+        '▶"450006"',
+        "450006 is the code of a prefecture; write `kind: prefecture`, or correct it",
+    ),
+    wrong(
+        "the code of a town for a prefecture",
+        '    lg_code: "454061"\n',
+        '    lg_code: ▶"454061"\n    kind: prefecture\n',
+        "454061 is not the code of a prefecture; those end in 000 and a check digit",
+    ),
+    Wrong(
+        "a model that the edition does not know",
+        (
+            ("総合行政システム}", "総合行政システム, policy_basis: {doc: soumu-guideline, edition: R2-12}}"),
+            ("model: alpha_prime", "model: ▶alpha_prime"),
+        ),
+        ("model alpha_prime came with edition R6-10; the group's policy_basis is R2-12",),
+    ),
+    wrong(
+        "an edition that is none",
+        "総合行政システム}",
+        "総合行政システム, policy_basis: {doc: soumu-guideline, edition: ▶令和7年3月}}",
+        '"令和7年3月": not an edition; write era, year and month, such as R7-03',
+    ),
+)
+
+HOSTS = (
+    wrong("a site abroad", "country: JP", "country: ▶US", "site dc1 is in US; residents' data stays in Japan (R48)"),
+    wrong(
+        "memory of no whole MiB",
+        KVM01,
+        KVM01.replace("256", "▶0.3"),
+        "0.3 GiB is not a whole number of MiB; 0.2998046875 is, for example",
+    ),
+    wrong(
+        "nodes of no whole MiB",
+        ZAIMU_NODES,
+        ZAIMU_NODES.replace("memory_gib: 4", "memory_gib: ▶1.7"),
+        "1.7 GiB is not a whole number of MiB; 1.69921875 is, for example",
+    ),
+    wrong(
+        "a slice larger than its host",
+        KVM01,
+        KVM01.replace("4000}", "4000, slice: {vcpus: ▶64, memory_gib: 64, storage_gib: 1000}}"),
+        "the slice has 64, but host kvm01 only 32",
+    ),
+    wrong(
+        "one machine as two hosts",
+        '"qemu+ssh://root@kvm02/system"',
+        '▶"qemu+ssh://root@kvm01/system"',
+        "kvm02 is the same machine as kvm01",
+    ),
+    Wrong(
+        "a chassis for one host only",
+        (
+            (KVM01, KVM01.replace("4000}", "4000, chassis: A}")),
+            ("{id: kvm02, ", "▶{id: kvm02, "),
+            ("{id: kvm03, ", "▶{id: kvm03, "),
+        ),
+        (
+            "host kvm02 names no chassis, but kvm01 does; name it for all or for none",
+            "host kvm03 names no chassis, but kvm01 does; name it for all or for none",
+        ),
+    ),
+    Wrong(
+        "as many spare hosts as hosts",
+        (
+            ("spare_hosts: 1\n", "spare_hosts: ▶1\n"),
+            (
+                '  - {id: kvm02, site: dc1, libvirt: "qemu+ssh://root@kvm02/system", vcpus: 32, memory_gib: 256, storage_gib: 4000}\n',
+                "",
+            ),
+            (
+                '  - {id: kvm03, site: dc1, libvirt: "qemu+ssh://root@kvm03/system", vcpus: 32, memory_gib: 256, storage_gib: 4000}\n',
+                "",
+            ),
+        ),
+        ("spare_hosts is 1, but only 1 host is declared",),
+    ),
+    wrong(
+        "zones put together without a reason",
+        "{hosts: separate, gateways: separate}",
+        "{hosts: ▶shared, gateways: ▶shared, reason: 台数が少ない}",
+        "`hosts: shared` puts zones together; say why and who agreed: approved_by missing",
+        "`gateways: shared` puts zones together; say why and who agreed: approved_by missing",
+    ),
+    wrong(
+        "service hours that nobody knows",
+        'base: service_hours, calendar: {days: weekdays, from: "08:30", to: "17:30"}',
+        "base: ▶service_hours",
+        "`base: service_hours` needs a `calendar` that says which hours those are",
+    ),
+    wrong(
+        "a day that ends before it begins",
+        'to: "17:30"',
+        'to: ▶"08:30"',
+        "the calendar closes at 08:30, which is not after 08:30",
+    ),
+    Wrong(
+        "two data centers to choose from",
+        ((SITE, SITE + SECOND_SITE), ("  - id: juki\n", "  - ▶id: juki\n"), ("  - id: zaimu\n", "  - ▶id: zaimu\n")),
+        (
+            "juki needs `site`: 2 data centers are declared (dc1, dc2)",
+            "zaimu needs `site`: 2 data centers are declared (dc1, dc2)",
+        ),
+    ),
+    Wrong(
+        "a site without hosts and lines",
+        (
+            (SITE, SITE + SECOND_SITE.replace("data_center", "secondary")),
+            ("  - id: zaimu\n", "  - ▶▶id: zaimu\n"),
+            ("    pattern_reason: 各町の機種更新時期\n", "    pattern_reason: 各町の機種更新時期\n    site: ▶dc2\n"),
+        ),
+        (
+            "nishiki takes part in zaimu (lgwan), but has no main line that carries this zone to dc2",
+            "tsuno takes part in zaimu (lgwan), but has no main line that carries this zone to dc2",
+            "zaimu runs at dc2, but no host is declared there",
+        ),
+    ),
+)
+
+PREFIXES = (
+    wrong(
+        "LANs of one office that overlap",
+        TSUNO_LANS,
+        "          mynumber: [10.2.0.0/17]\n          lgwan: [▶10.2.64.0/18]\n",
+        "10.2.64.0/18 overlaps 10.2.0.0/17, the mynumber LAN of tsuno/honcho; every LAN of a member needs its own addresses",
+    ),
+    wrong(
+        "LANs of two members on one gateway",
+        "          lgwan: [10.2.64.0/18]\n",
+        "          lgwan: [▶10.1.64.0/20]\n",
+        "10.1.64.0/20 overlaps 10.1.64.0/18, the lgwan LAN of nishiki/honcho; both use the shared gateway, so one of "
+        "them needs other addresses or a source translation on each of its lines",
+    ),
+    Wrong(
+        "LANs of two members in one multi-tenant service",
+        (
+            ("gateway: shared\n", "gateway: dedicated\n"),
+            ("          mynumber: [10.2.0.0/18]\n", "          mynumber: [▶10.1.0.0/20]\n"),
+        ),
+        (
+            (
+                "10.1.0.0/20 overlaps 10.1.0.0/18, the mynumber LAN of nishiki/honcho; both take part in juki, which all its "
+                "members share, so one of them needs other addresses or a source translation on each of its lines"
+            ),
+        ),
+    ),
+    Wrong(
+        "a translation on one of two lines",
+        (
+            ("lgwan: [10.1.64.0/18]", "lgwan: [10.1.64.0/18]"),
+            ("          lgwan: [10.2.64.0/18]\n", "          lgwan: [▶10.1.64.0/20]\n"),
+            (
+                "flows:\n",
+                (
+                    "translations:\n  - {closed_network: vpn-a, member: tsuno, inside: 10.1.64.0/20, outside: 10.9.0.0/20,"
+                    " direction: source}\nflows:\n"
+                ),
+            ),
+        ),
+        (
+            (
+                "10.1.64.0/20 overlaps 10.1.64.0/18, the lgwan LAN of nishiki/honcho; both use the shared gateway, so one of "
+                "them needs other addresses or a source translation on each of its lines"
+            ),
+        ),
+    ),
+    wrong(
+        "an office inside the supernet",
+        "          lgwan: [10.2.64.0/18]\n",
+        "          lgwan: [▶172.16.64.0/18]\n",
+        "172.16.64.0/18 overlaps addressing.supernet 172.16.0.0/12, from which all inner addresses come",
+    ),
+    Wrong(
+        "a supernet that swallows a hand-off",
+        (
+            ("supernet: 172.16.0.0/12", "supernet: 198.51.100.16/29"),
+            ("{prefix: 198.51.100.16/29", "{prefix: ▶198.51.100.16/29"),
+        ),
+        ("198.51.100.16/29 overlaps addressing.supernet 198.51.100.16/29, from which all inner addresses come",),
+    ),
+    wrong(
+        "an underlay inside the supernet",
+        KVM01,
+        KVM01.replace("4000}", "4000, underlay: ▶172.16.0.1}"),
+        "172.16.0.1 lies in addressing.supernet 172.16.0.0/12; hosts are reached outside of it",
+    ),
+    wrong(
+        "an assigned prefix that an office has",
+        "assigned_prefix: 198.18.0.0/20",
+        "assigned_prefix: ▶10.2.0.0/20",
+        "10.2.0.0/20 overlaps 10.2.0.0/18, the mynumber LAN of tsuno/honcho",
+    ),
+    wrong(
+        "one assigned prefix for two networks",
+        "kind: ip_vpn}",
+        "kind: ip_vpn, assigned_prefix: ▶198.18.8.0/24}",
+        "198.18.8.0/24 overlaps 198.18.0.0/20, the assigned prefix of lgwan",
+    ),
+    wrong(
+        "one hand-off prefix for two lines",
+        BACKUP_ALL,
+        BACKUP_ALL.replace("198.51.100.16/29", "▶198.51.100.8/29")
+        .replace(".17,", ".9,")
+        .replace(".18,", ".10,")
+        .replace(".19]", ".11]")
+        .replace(".20,", ".12,"),
+        "198.51.100.8/29 overlaps 198.51.100.8/29, the hand-off lgwan of nishiki-main",
+    ),
+    Wrong(
+        "a hand-off inside an office",
+        (
+            ("          lgwan: [10.2.64.0/18]\n", "          lgwan: [198.51.100.32/27]\n"),
+            ("{prefix: 198.51.100.32/29", "{prefix: ▶198.51.100.32/29"),
+        ),
+        ("198.51.100.32/29 overlaps 198.51.100.32/27, the lgwan LAN of tsuno/honcho",),
+    ),
+    Wrong(
+        "a hand-off in another network's assigned prefix",
+        (
+            ("kind: ip_vpn}", "kind: ip_vpn, assigned_prefix: 198.51.100.0/29}"),
+            ("{prefix: 198.51.100.0/29", "{prefix: ▶198.51.100.0/29"),
+        ),
+        ("198.51.100.0/29 overlaps 198.51.100.0/29, the assigned prefix of vpn-a",),
+    ),
+    wrong(
+        "an office in IPv6",
+        "          lgwan: [10.2.64.0/18]\n",
+        '          lgwan: [10.2.64.0/18, ▶"2001:db8::/48"]\n',
+        "2001:db8::/48: IPv6 is not carried yet; declare the IPv4 prefix or address",
+    ),
+    wrong(
+        "an office on loopback",
+        "          lgwan: [10.2.64.0/18]\n",
+        "          lgwan: [▶127.16.0.0/18]\n",
+        "127.16.0.0/18 holds addresses that no host can have (127.0.0.0/8 is loopback)",
+    ),
+    wrong(
+        "an office that is the whole world",
+        "          lgwan: [10.2.64.0/18]\n",
+        "          lgwan: [▶0.0.0.0/0]\n",
+        "0.0.0.0/0 holds addresses that no host can have (0.0.0.0/8 is this network)",
+    ),
+    wrong(
+        "a destination translation of two sizes",
+        "flows:\n",
+        "translations:\n  - {closed_network: lgwan, inside: 10.8.0.0/24, outside: ▶198.18.128.0/25, direction: destination}\nflows:\n",
+        "a destination translation maps address by address; `inside` and `outside` need the same length",
+    ),
+    wrong(
+        "one inside translated twice",
+        "flows:\n",
+        "translations:\n"
+        "  - {closed_network: lgwan, member: tsuno, inside: 10.2.0.0/18, outside: 198.18.128.0/24, direction: source}\n"
+        "  - {closed_network: lgwan, inside: ▶10.2.0.0/24, outside: 198.18.129.0/24, direction: source}\n"
+        "flows:\n",
+        "10.2.0.0/24 overlaps 10.2.0.0/18, which is translated on the same network",
+    ),
+)
+
+HANDOFFS = (
+    Wrong(
+        "a zone without hand-off",
+        (
+            (
+                "    handoff:\n      mynumber: {prefix: 198.51.100.0/29",
+                "    ▶handoff:\n      mynumber: {prefix: 198.51.100.0/29",
+            ),
+            (NISHIKI_MAIN_LGWAN, ""),
+        ),
+        (
+            (
+                "the hand-off for lgwan is missing; with `separation: segment`, nishiki-main has one hand-off for "
+                "mynumber and lgwan"
+            ),
+        ),
+    ),
+    wrong(
+        "one hand-off for all where zones have their own segment",
+        "    separation: prefix\n    separation_reason: 事業者の引渡しが一つ\n    handoff:\n      all:",
+        "    ▶▶handoff:\n      ▶all:",
+        "the hand-off for lgwan is missing; with `separation: segment`, nishiki-backup has one hand-off for "
+        "mynumber and lgwan",
+        "the hand-off for mynumber is missing; with `separation: segment`, nishiki-backup has one hand-off for "
+        "mynumber and lgwan",
+        "hand-off all does not belong here; with `separation: segment`, nishiki-backup has one hand-off for "
+        "mynumber and lgwan",
+    ),
+    wrong(
+        "weak separation without a reason",
+        "    separation: prefix\n    separation_reason: 事業者の引渡しが一つ\n",
+        "    separation: ▶prefix\n",
+        "`separation: prefix` is weaker than a hand-off per zone; give `separation_reason`",
+    ),
+    Wrong(
+        "no hand-off on real hosts",
+        (
+            ("  - id: nishiki-backup\n", "  - ▶id: nishiki-backup\n"),
+            (
+                "    separation_reason: 事業者の引渡しが一つ\n    handoff:\n" + BACKUP_ALL,
+                "    separation_reason: 理由\n",
+            ),
+        ),
+        (
+            (
+                "nishiki-backup needs `handoff` with the carrier's values: kvm03 in dc1 is a real host, and such values are "
+                "never made up outside the lab"
+            ),
+        ),
+    ),
+    wrong(
+        "a hand-off that is too small",
+        "198.51.100.16/29",
+        "▶198.51.100.16/30",
+        "198.51.100.16/30 is too small; a hand-off needs at least a /29 (two gateways, their virtual IP and the provider's edge)",
+    ),
+    wrong(
+        "a peer elsewhere",
+        "peer: 198.51.100.17",
+        "peer: ▶198.51.101.17",
+        "peer 198.51.101.17 lies outside 198.51.100.16/29",
+    ),
+    wrong(
+        "the broadcast address",
+        "vip: 198.51.100.20",
+        "vip: ▶198.51.100.23",
+        "vip 198.51.100.23 is the broadcast address of 198.51.100.16/29; no host can have it",
+    ),
+    wrong(
+        "the network address",
+        "[198.51.100.18, 198.51.100.19]",
+        "[▶198.51.100.16, 198.51.100.19]",
+        "local[0] 198.51.100.16 is the network address of 198.51.100.16/29; no host can have it",
+    ),
+    wrong(
+        "one address for both gateways",
+        "[198.51.100.18, 198.51.100.19]",
+        "[198.51.100.18, ▶198.51.100.18]",
+        "local[1] 198.51.100.18 is the address of local[0] already",
+    ),
+    wrong(
+        "BGP without AS numbers",
+        NISHIKI_MAIN_LGWAN,
+        NISHIKI_MAIN_LGWAN.replace("{prefix", "▶{prefix").replace("peer_as: 64600, ", ""),
+        "`routing: bgp` needs `peer_as`",
+    ),
+    wrong(
+        "a timer without BGP",
+        BACKUP_ALL,
+        BACKUP_ALL.replace("static", "static, ▶hold_s: 9"),
+        "`hold_s` has no effect with `routing: static`; remove it",
+    ),
+    wrong(
+        "a tunnel's end without a tunnel",
+        BACKUP_ALL,
+        BACKUP_ALL.replace("static", "static, ▶tunnel_peer: 203.0.113.9"),
+        "`tunnel_peer` has no effect with `routing: static`; remove it",
+    ),
+    Wrong(
+        "the Internet without a tunnel",
+        (("kind: ip_vpn}", "kind: internet_vpn}"), (BACKUP_ALL, BACKUP_ALL.replace("static", "▶static"))),
+        ("vpn-a is an internet_vpn; a line on it needs `routing: tunnel` (IPsec)",),
+    ),
+)
+
+LINES = (
+    wrong(
+        "a zone twice",
+        "    zones: [mynumber, lgwan]\n    separation: segment\n",
+        "    zones: [mynumber, lgwan, ▶lgwan]\n    separation: segment\n",
+        "lgwan stands here a second time",
+    ),
+    wrong(
+        "two main lines",
+        "    role: backup\n    class: best_effort\n",
+        "    role: ▶main\n    class: reserved\n",
+        "nishiki-main is the main line for mynumber of nishiki already; make one a backup",
+    ),
+    Wrong(
+        "no main line",
+        (
+            ("    role: main\n    class: reserved\n", "    role: backup\n    class: reserved\n"),
+            ("{member: tsuno, from: 2011-10-08}", "▶{member: tsuno, from: 2011-10-08}"),
+            ("  - id: zaimu\n", "  - ▶id: zaimu\n"),
+        ),
+        (
+            "tsuno takes part in juki (mynumber), but has no main line that carries this zone to dc1",
+            "tsuno takes part in zaimu (lgwan), but has no main line that carries this zone to dc1",
+        ),
+    ),
+    Wrong(
+        "no LAN in the zone",
+        (("          lgwan: [10.2.64.0/18]\n", ""), ("  - id: zaimu\n", "  - ▶id: zaimu\n")),
+        ("tsuno takes part in zaimu (lgwan), but none of its offices has a LAN of that zone",),
+    ),
+    Wrong(
+        "the public Internet alone",
+        (
+            ("  - {id: vpn-a, kind: ip_vpn}\n", "  - {id: vpn-a, kind: ip_vpn}\n  - {id: net, kind: internet_vpn}\n"),
+            (
+                "    closed_network: lgwan\n    role: main\n    class: reserved\n",
+                "    closed_network: net\n    role: main\n    class: reserved\n",
+            ),
+            ("vip: 198.51.100.28, routing: static", "vip: 198.51.100.28, routing: tunnel"),
+            ("vip: 198.51.100.36, routing: static", "vip: 198.51.100.36, routing: tunnel"),
+            ("{member: tsuno, from: 2011-10-08}", "▶{member: tsuno, from: 2011-10-08}"),
+            ("  - id: zaimu\n", "  - ▶id: zaimu\n"),
+        ),
+        (
+            (
+                "tsuno reaches juki over the public Internet only (tsuno-main); even encrypted it promises no bandwidth, "
+                "so a closed network is needed beside it (R3)"
+            ),
+            (
+                "tsuno reaches zaimu over the public Internet only (tsuno-main); even encrypted it promises no bandwidth, "
+                "so a closed network is needed beside it (R3)"
+            ),
+        ),
+    ),
+    Wrong(
+        "5 to 20 Mbit/s between prefectures against 100 recommended",
+        (
+            (HOPS, "path: [{hop: 県NOC-県NOC, mbps: ▶▶20}]"),
+            ("    required_mbps: 20\n", "    required_mbps: 100\n"),
+            ("    mbps: 50\n", "    mbps: 100\n"),
+        ),
+        (
+            "the services on nishiki-main require 100 Mbit/s (juki 100), but the hop 県NOC-県NOC of lgwan carries 20 (R8)",
+            "the services on tsuno-main require 100 Mbit/s (juki 100), but the hop 県NOC-県NOC of lgwan carries 20 (R8)",
+        ),
+    ),
+    Wrong(
+        "lines too narrow for the sum of their services",
+        (
+            (ZAIMU_NODES, ZAIMU_NODES.replace("    nodes", "    required_mbps: 35.5\n    nodes")),
+            ("    class: guaranteed\n    mbps: 100\n", "    class: guaranteed\n    mbps: ▶55\n"),
+            ("    mbps: 50\n", "    mbps: ▶50\n"),
+        ),
+        (
+            "the services on nishiki-main require 55.5 Mbit/s (juki 20, zaimu 35.5), but the line carries 55",
+            (
+                "the services on nishiki-backup require 55.5 Mbit/s (juki 20, zaimu 35.5), but the line carries 50; "
+                "when the main line is cut, all of it moves here"
+            ),
+        ),
+    ),
+    wrong(
+        "best effort on the main line",
+        "    class: reserved\n",
+        "    class: ▶best_effort\n",
+        "the services on tsuno-main require 20 Mbit/s (juki 20), but a best-effort line promises none; a main line is guaranteed or reserved (R1)",
+    ),
+)
+
+SERVICES = (
+    wrong(
+        "a participant twice",
+        "[nishiki, {member: tsuno,",
+        "[nishiki, ▶nishiki, {member: tsuno,",
+        "nishiki stands in the participants of juki a second time",
+    ),
+    wrong(
+        "a participation that ends before it begins",
+        "from: 2011-10-08}",
+        "from: 2011-10-08, until: ▶2011-10-08}",
+        "until 2011-10-08 is not after from 2011-10-08",
+    ),
+    wrong(
+        "taking part before joining",
+        "from: 2011-10-08}",
+        "from: ▶2011-10-01}",
+        "2011-10-01 is before tsuno joins the group (2011-10-08)",
+    ),
+    Wrong(
+        "taking part after leaving",
+        (
+            ("    joins: 2011-10-08\n", "    joins: 2011-10-08\n    leaves: 2012-10-08\n"),
+            ("from: 2011-10-08}", "from: ▶2012-10-08}"),
+        ),
+        ("from 2012-10-08 is not within the membership of tsuno, which leaves on 2012-10-08",),
+    ),
+    Wrong(
+        "no nodes",
+        (
+            ("  - id: zaimu\n", "  - ▶id: zaimu\n"),
+            (
+                "    nodes:\n      application: {count: 2, vcpus: 2, memory_gib: 4, disk_gib: 40}\n  - id: kyuyo\n",
+                "  - id: kyuyo\n",
+            ),
+        ),
+        ("zaimu needs `nodes`, or `runs_on` with the service whose nodes it uses",),
+    ),
+    wrong(
+        "nodes of its own and of another",
+        "    runs_on: zaimu\n",
+        "    runs_on: zaimu\n    ▶nodes: {application: {count: 1, vcpus: 1, memory_gib: 1}}\n",
+        "kyuyo runs on the nodes of zaimu; remove `nodes` or `runs_on`",
+    ),
+    wrong(
+        "no application",
+        ZAIMU_NODES,
+        ZAIMU_NODES.replace("nodes:", "▶nodes:").replace("application", "database"),
+        "zaimu has no application nodes; nothing would answer",
+    ),
+    wrong(
+        "a balancer of one",
+        ZAIMU_NODES,
+        ZAIMU_NODES.replace("count: 2", "count: 1").replace(
+            "  - id", "      ▶load_balancer: {count: 2, vcpus: 1, memory_gib: 1}\n  - id"
+        ),
+        "a load balancer in front of one application node balances nothing; declare two, or remove it",
+    ),
+    wrong(
+        "a witness of nothing",
+        ZAIMU_NODES,
+        ZAIMU_NODES.replace("  - id", "      ▶witness: {count: 1, vcpus: 1, memory_gib: 1}\n  - id"),
+        "a witness is the third voter beside two database nodes; zaimu has none",
+    ),
+    wrong(
+        "two witnesses",
+        JUKI_NODES,
+        JUKI_NODES + "      witness: {count: ▶2, vcpus: 1, memory_gib: 1}\n",
+        "one witness is the third voter; 2 are declared",
+    ),
+    wrong("running on itself", "runs_on: zaimu", "runs_on: ▶kyuyo", "kyuyo cannot run on itself"),
+    Wrong(
+        "running on one that runs on another",
+        (
+            (ZAIMU_NODES, "    listen: [tcp/443]\n    runs_on: ▶kyuyo\n  - id: kyuyo\n"),
+            ("runs_on: zaimu", "runs_on: ▶zaimu"),
+        ),
+        (
+            "kyuyo runs on zaimu itself; name a service that has nodes of its own",
+            "zaimu runs on kyuyo itself; name a service that has nodes of its own",
+        ),
+    ),
+    wrong(
+        "running in another zone",
+        "    title: 人事給与\n    zone: lgwan\n",
+        "    title: 人事給与\n    zone: ▶mynumber\n",
+        "kyuyo runs on zaimu, whose zone is lgwan, not mynumber",
+    ),
+    wrong(
+        "running in another pattern",
+        "    pattern: mixed\n    pattern_reason: 財務会計と同じ機器\n",
+        "    pattern: ▶per_municipality\n    pattern_reason: 財務会計と同じ機器\n",
+        "kyuyo runs on zaimu, whose pattern is mixed, not per_municipality",
+    ),
+    Wrong(
+        "two businesses on hosts of one",
+        (
+            (
+                "    pattern: mixed\n    pattern_reason: 各町の機種更新時期\n",
+                "    pattern: same_business\n    pattern_reason: 各町の機種更新時期\n",
+            ),
+            (
+                "    pattern: mixed\n    pattern_reason: 財務会計と同じ機器\n",
+                "    pattern: same_business\n    pattern_reason: 財務会計と同じ機器\n",
+            ),
+            ("runs_on: zaimu", "runs_on: ▶zaimu"),
+        ),
+        ("with pattern same_business (①) hosts carry one business only; give the service nodes of its own",),
+    ),
+    Wrong(
+        "running for those whom the other does not serve",
+        (
+            (
+                "    pattern_reason: 各町の機種更新時期\n",
+                "    pattern_reason: 各町の機種更新時期\n    participants: [nishiki]\n",
+            ),
+            ("runs_on: zaimu", "runs_on: ▶zaimu"),
+        ),
+        ("tsuno takes part in kyuyo, but not in zaimu, on whose nodes it runs",),
+    ),
+    wrong(
+        "common data outside pattern ④",
+        ZAIMU_NODES,
+        "    data: ▶common\n" + ZAIMU_NODES,
+        "`data: common` is for pattern multi_tenant (④) only; every other keeps members' data apart",
+    ),
+    wrong(
+        "hosts outside pattern ④",
+        ZAIMU_NODES,
+        "    ▶hosts: [kvm01]\n" + ZAIMU_NODES,
+        "`hosts` is for pattern multi_tenant (④) only; with mixed the pattern chooses them",
+    ),
+    wrong(
+        "a host twice",
+        "    required_mbps: 20\n",
+        "    required_mbps: 20\n    hosts: [kvm01, ▶kvm01]\n",
+        "kvm01 stands here a second time",
+    ),
+    wrong(
+        "listening to ping",
+        ZAIMU_NODES,
+        ZAIMU_NODES.replace("tcp/443", "▶icmp"),
+        "icmp has no port to listen on; write one such as tcp/443",
+    ),
+    wrong(
+        "listening twice",
+        ZAIMU_NODES,
+        ZAIMU_NODES.replace("tcp/443", "tcp/400-500, ▶tcp/443"),
+        "tcp/443 overlaps tcp/400-500, which stands before it",
+    ),
+)
+
+
+def flow(text: str) -> str:
+    """Return the good flow's place with ``text`` before what every flow needs."""
+    return f"  - {{{text}, {AGREED}"
+
+
+FLOWS = (
+    wrong(
+        "a flow without its method",
+        FLOW,
+        flow('from: ▶"office:nishiki/internet", to: "service:zaimu", allow: [tcp/25], kind: sanitized').replace(
+            "- {", "- ▶{"
+        ),
+        "kind sanitized needs `method`: how the traffic is made harmless",
+        "no office of nishiki has a LAN of the internet zone",
+    ),
+    wrong(
+        "a national system without a name",
+        FLOW,
+        flow(
+            'from: "service:juki@each_member", to: "external:juki-net", allow: [tcp/443], kind: national_backend'
+        ).replace("- {", "- ▶{"),
+        "kind national_backend needs `system`: the national system it is for",
+    ),
+    wrong(
+        "a method where none is",
+        FLOW,
+        FLOW.replace("kind: specific", "kind: specific, ▶method: screen_transfer"),
+        "`method` has no effect with kind specific; remove it",
+    ),
+    wrong(
+        "mynumber to the Internet",
+        FLOW,
+        flow('from: "service:juki@nishiki", to: "external:internet", allow: [tcp/443], kind: ▶via_security_cloud'),
+        "from the mynumber zone to the public Internet is never allowed, whatever its kind (TZ-1)",
+    ),
+    wrong(
+        "lgwan to mynumber as sanitised",
+        FLOW,
+        flow('from: "service:zaimu", to: "service:juki", allow: [tcp/443], kind: ▶sanitized, method: screen_transfer'),
+        "kind sanitized (TZ-4) does not cover from the lgwan zone to the mynumber zone; the kinds for it are specific",
+    ),
+    wrong(
+        "a specific flow to a closed network",
+        FLOW,
+        flow('from: "service:zaimu", to: "network:vpn-a", allow: [tcp/443], kind: ▶specific'),
+        "kind specific (TZ-1) does not cover from the lgwan zone to a closed network; the kinds for it are member_link, direct_link",
+    ),
+    wrong(
+        "lgwan to the Internet past the sanitiser",
+        FLOW,
+        flow('from: "service:zaimu", to: "external:internet", allow: [tcp/443], kind: ▶specific'),
+        "kind specific (TZ-1) does not cover from the lgwan zone to the public Internet; no kind allows it",
+    ),
+    wrong(
+        "a breakout in model α",
+        FLOW,
+        flow('from: "office:nishiki/lgwan", to: "external:groupware", allow: [tcp/443], kind: ▶local_breakout'),
+        "kind local_breakout needs model alpha_prime; a member here follows alpha (TZ-5)",
+    ),
+    wrong(
+        "member to member",
+        FLOW,
+        flow('from: "office:nishiki/lgwan", to: "service:zaimu@tsuno", allow: [tcp/443], kind: ▶specific'),
+        "one member never reaches another (TZ-6); only kind mutual_support may join two members",
+    ),
+    wrong(
+        "support of oneself",
+        FLOW,
+        flow('from: "office:nishiki/lgwan", to: "service:zaimu@nishiki", allow: [tcp/443], kind: ▶mutual_support'),
+        "kind mutual_support joins two different members; both ends here belong to the same one",
+    ),
+    wrong(
+        "support across zones",
+        FLOW,
+        flow('from: "office:nishiki/lgwan", to: "office:tsuno/mynumber", allow: [tcp/443], kind: ▶mutual_support'),
+        "kind mutual_support (TZ-7) does not cover from the lgwan zone to the mynumber zone; no kind allows it",
+    ),
+    wrong(
+        "a specific flow of all ports",
+        FLOW,
+        FLOW.replace("tcp/8443", "▶tcp/1-65535"),
+        "tcp/1-65535: a specific flow names the ports it needs (TZ-1)",
+    ),
+    wrong(
+        "a specific flow of pings",
+        FLOW,
+        FLOW.replace("tcp/8443", "tcp/8443, ▶icmp"),
+        "icmp: a specific flow names the ports it needs (TZ-1)",
+    ),
+    wrong(
+        "a shared service that does not say for whom",
+        FLOW,
+        FLOW.replace('"service:juki@each_member"', '▶"service:juki"'),
+        "juki serves several members from the same nodes; say for whom it speaks: service:juki@MEMBER or service:juki@each_member",
+    ),
+    wrong(
+        "an office without the zone",
+        FLOW,
+        FLOW.replace('"service:juki@each_member"', '▶"office:tsuno/internet"').replace(
+            "kind: specific", "kind: ▶specific"
+        ),
+        "no office of tsuno has a LAN of the internet zone",
+        "kind specific (TZ-1) does not cover from the internet zone to the lgwan zone; the kinds for it are sanitized",
+    ),
+    Wrong(
+        "a service that the member does not use",
+        (
+            (
+                "    pattern_reason: 各町の機種更新時期\n",
+                "    pattern_reason: 各町の機種更新時期\n    participants: [nishiki]\n",
+            ),
+            ("    runs_on: zaimu\n", "    runs_on: zaimu\n    participants: [nishiki]\n"),
+            (FLOW, FLOW.replace("@each_member", "@tsuno").replace('"service:zaimu"', '▶"service:zaimu"')),
+        ),
+        ("tsuno takes no part in zaimu; a flow joins the two sides of the same member",),
+    ),
+    wrong(
+        "a flow outside the stack",
+        FLOW,
+        flow('from: "network:vpn-a", to: ▶"external:other", allow: [tcp/443], kind: direct_link'),
+        "both ends lie outside the stack; a flow has one end in it",
+    ),
+    wrong(
+        "a flow to itself",
+        FLOW,
+        flow('from: "service:zaimu", to: ▶"service:zaimu", allow: [tcp/443], kind: specific'),
+        "both ends are the same",
+    ),
+    wrong("a flow twice", FLOW, FLOW + FLOW.replace("- {", "- ▶{"), "the same flow stands in flows[0] already"),
+)
+
+ALL = (*MEMBERS, *HOSTS, *PREFIXES, *HANDOFFS, *LINES, *SERVICES, *FLOWS)
