@@ -1,5 +1,7 @@
 """Stack files whose shape is good but which break a rule; see :mod:`tests.declaration.wrong_stacks` for the form."""
 
+# ruff: noqa: E501 -- a message stands on one line, as the loader prints it
+
 from __future__ import annotations
 
 from tests.declaration.wrong_stacks import BACKUP_ALL, FLOW, KVM01, NISHIKI_MAIN_LGWAN, ZAIMU_NODES, Wrong, wrong
