@@ -1,0 +1,143 @@
+"""``lab up`` and ``lab down``."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+from collections.abc import Callable
+
+from infra import process
+from infra.lab import carriers, daemons, drawing, kvm, namespaces, offices, places, processes, underlay
+from infra.lab import state as state_file
+from infra.lab.processes import Process
+from infra.lab.state import State
+from infra.plan.model import Plan
+from network.errors import EnvironmentLackError, InputError, OperationError
+from network.render import hypervisor
+
+PROGRAMS = {
+    "ip": "iproute2",
+    "bridge": "iproute2",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "mount": "mount",
+    "nc": "netcat-openbsd",
+    "libvirtd": "libvirt-daemon libvirt-daemon-driver-qemu",
+    "virtlogd": "libvirt-daemon",
+    "virsh": "libvirt-clients",
+    "qemu-system-x86_64": "qemu-system-x86",
+}
+"""Program → the Debian packages that bring it."""
+SCRIPT_S = 120
+
+Progress = Callable[[str], None]
+
+
+def up(plan: Plan, progress: Progress = lambda _: None) -> tuple[str, ...]:
+    """Bring the lab of ``plan`` up, or repair it, and return the changes that it took; ``progress`` gets each step."""
+    hosts = underlay.lab_hosts(plan)
+    if not hosts:
+        raise InputError(f"{plan.stack}: no host is declared with `libvirt: lab`, so there is nothing to simulate")
+    check_programs(daemons_too=True)
+    with state_file.locked(plan.stack):
+        changes: list[str] = []
+        known = state_file.load(plan.stack) or State(stack=plan.stack)
+        changes += draw_up(plan, progress)
+        progress(f"starting libvirt on {', '.join(hosts)}")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            probing = None if known.accelerator else pool.submit(kvm.probe)
+            known, started = _start_daemons(plan.stack, hosts, known)
+            changes += started
+            list(pool.map(lambda host: daemons.await_answer(plan.stack, host), hosts))
+            if probing is not None:
+                progress("finding out whether KVM runs guests here")
+                known = dataclasses.replace(known, accelerator=probing.result())
+                state_file.save(known)
+                changes.append(f"guests run with {known.accelerator}")
+    return tuple(changes)
+
+
+def draw_up(plan: Plan, progress: Progress = lambda _: None) -> list[str]:
+    """Make the namespaces of ``plan`` and everything in them, without any daemon; return the changes."""
+    room = underlay.draw(plan)
+    outside = drawing.joined((carriers.draw(plan), offices.draw(plan)))
+    whole = drawing.joined((room, outside))
+    stale = set(places.existing(plan.stack)) - whole.names
+    namespaces.remove(sorted(stale))
+    changes = [f"{name}: removed" for name in sorted(stale)]
+    progress("making hosts, carriers and offices")
+    changes += namespaces.apply(plan.stack, room, whole)
+    for site in underlay.lab_sites(plan):
+        changes += _switch(plan, underlay.edge(site))
+    return changes + list(namespaces.apply(plan.stack, outside, whole))
+
+
+def down(stack: str, progress: Progress = lambda _: None) -> None:
+    """Take the stack's lab away: processes, namespaces, mounts and files; what is gone already is no error."""
+    check_programs(daemons_too=False)
+    with state_file.locked(stack):
+        try:
+            known = state_file.load(stack) or State(stack=stack)
+        except OperationError:  # a damaged file: what is inside our namespaces is found without it
+            known = State(stack=stack)
+        progress("ending machines and daemons")
+        processes.end(known.processes)
+        namespaces.remove(places.existing(stack))
+        progress("removing disks")
+        shutil.rmtree(places.store_folder(stack), ignore_errors=True)
+        for folder in known.made:
+            with contextlib.suppress(OSError):  # in use by now, or gone
+                pathlib.Path(folder).rmdir()
+        shutil.rmtree(places.run_folder(stack))
+    for parent in (places.STORE, places.RUN):
+        with contextlib.suppress(OSError):  # another lab is up
+            parent.rmdir()
+
+
+def check_programs(*, daemons_too: bool) -> None:
+    """Raise EnvironmentLackError unless the lab can run here."""
+    if os.geteuid() != 0:
+        raise EnvironmentLackError("the lab makes network namespaces, which takes root; run it with sudo")
+    wanted = PROGRAMS if daemons_too else {"ip": "iproute2"}
+    missing = {program: packages for program, packages in wanted.items() if shutil.which(program) is None}
+    if missing:
+        packages = sorted({package for text in missing.values() for package in text.split()})
+        raise EnvironmentLackError(
+            f"the lab needs {', '.join(missing)}; run: apt-get install --no-install-recommends {' '.join(packages)}"
+        )
+
+
+def _switch(plan: Plan, edge: str) -> list[str]:
+    """Make the bridges of an access switch, from the same rendering as a hypervisor's."""
+    view = hypervisor.plan_host(
+        plan.network, edge, ends=underlay.tunnel_ends(plan), node_hosts={n.name: n.host for n in plan.nodes}, hubs={}
+    )
+    enter = ("ip", "netns", "exec", underlay.namespace_of(plan.stack, edge))
+    printed = process.run(*enter, "sh", "-s", stdin=hypervisor.render(view), timeout_s=SCRIPT_S)
+    return [f"{edge}: {line}" for line in printed.splitlines()]
+
+
+def _start_daemons(stack: str, hosts: tuple[str, ...], known: State) -> tuple[State, list[str]]:
+    """Start what does not run; the state is written as soon as each daemon is known."""
+    made = {folder for host in hosts for folder in daemons.prepare(stack, host)}
+    known = dataclasses.replace(known, made=tuple(sorted({*known.made, *made})))
+    state_file.save(known)
+    before = {one.name: one for one in known.processes}
+
+    def start(host: str) -> tuple[Process, Process]:
+        log = daemons.start(stack, host, "virtlogd", before.get(f"{host}/virtlogd"))
+        return log, daemons.start(stack, host, "libvirtd", before.get(f"{host}/libvirtd"))
+
+    changes = []
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for pair in pool.map(start, hosts):
+            for one in pair:
+                if before.get(one.name) != one:
+                    known = known.with_process(one)
+                    state_file.save(known)
+                    changes.append(f"{one.name}: started")
+    return known, changes

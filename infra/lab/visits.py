@@ -1,0 +1,84 @@
+"""A person at an office: opens the business system from a terminal of the lab, and tries what must not open."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from infra import process
+from infra.lab import reach
+from infra.plan.model import Plan
+from network.model import OfficeLan, ServiceEndpoint
+
+CONNECT_S = 3.0
+"""How long a terminal waits for a connection; what is dropped never answers."""
+ANSWER_S = 15.0
+"""How long it waits for an answer; the first one of an emulated machine takes its time."""
+_UNREACHED = (7, 28)
+"""curl: could not connect, timed out."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """What a terminal saw."""
+
+    office: OfficeLan
+    endpoint: ServiceEndpoint
+    url: str
+    expected: bool
+    """Whether the plan lets this LAN reach this service."""
+    reached: bool
+    answer: str
+    """What the business system said, or why there was no answer."""
+
+    @property
+    def as_planned(self) -> bool:
+        """Whether the terminal saw what the plan says."""
+        return self.reached == self.expected
+
+
+def visit_all(plan: Plan, authority: str) -> tuple[Visit, ...]:
+    """Try every service from every office LAN; ``authority`` is the PEM certificate that signs the services' own."""
+    return tuple(
+        visit(plan, office, endpoint, authority)
+        for endpoint in plan.network.endpoints
+        for office in plan.network.offices
+    )
+
+
+def visit(plan: Plan, office: OfficeLan, endpoint: ServiceEndpoint, authority: str) -> Visit:
+    """Write a record from one LAN over HTTPS, checking the service's certificate, and read it back."""
+    expected = office.member in endpoint.participants and office.zone == endpoint.zone
+    url = url_of(plan, endpoint)
+    post = ("--header", "Content-Type: application/json", "--data", json.dumps({"note": "見本の訪問"}))
+    done = _fetch(plan, office, url, authority, *post)
+    if done.ok:
+        done = _fetch(plan, office, url, authority)
+    last = (done.stderr.strip().splitlines() or [""])[-1]
+    return Visit(
+        office=office,
+        endpoint=endpoint,
+        url=url,
+        expected=expected,
+        reached=done.returncode not in _UNREACHED,
+        answer=_words(done.stdout) if done.ok else last,
+    )
+
+
+def url_of(plan: Plan, endpoint: ServiceEndpoint) -> str:
+    """Return the address at which an office reaches the service's interface for programs."""
+    return f"https://{plan.network.vip_by_name[endpoint.vip].address.ip}:{endpoint.listen[0].first}/api/visits"
+
+
+def _fetch(plan: Plan, office: OfficeLan, url: str, authority: str, *options: str) -> process.Completed:
+    terminal = reach.office_exec(plan.stack, office.member, office.office, office.zone)
+    return process.probe(
+        *terminal, "curl", "--silent", "--show-error", "--fail-with-body", "--noproxy", "*", "--cacert", "/dev/stdin",
+        "--connect-timeout", f"{CONNECT_S:g}", "--max-time", f"{ANSWER_S:g}", *options, url,
+        stdin=authority, timeout_s=2 * ANSWER_S,
+    )  # fmt: skip
+
+
+def _words(body: str) -> str:
+    document = json.loads(body)
+    return f"{document['node']} answered, database {document['database_node']}, {document['count']} records"
