@@ -14,6 +14,10 @@ from infra.plan.model import Plan
 ZONE_TITLES = {"mynumber": "マイナンバー利用事務系", "lgwan": "LGWAN接続系", "internet": "インターネット接続系"}
 
 
+_WHOLE = frozenset(("service", "node", "host", "segment", "address", "zone", "prefix"))
+"""Columns whose words are copied and searched for: never broken over lines."""
+
+
 def tables(plan: Plan, digest: str) -> Group:
     """Return everything that ``kumiai plan`` shows."""
     parts: list[RenderableType] = [
@@ -32,7 +36,9 @@ def _table(title: str, *columns: str, numeric: Iterable[str] = ()) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD, pad_edge=False)
     right = set(numeric)
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        table.add_column(
+            column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in _WHOLE
+        )
     return table
 
 
@@ -42,7 +48,7 @@ def _services(plan: Plan) -> Table:
         table.add_row(
             endpoint.name,
             plan.services[endpoint.service],
-            ZONE_TITLES[endpoint.zone],
+            endpoint.zone,
             _names(plan, endpoint.participants),
             str(plan.network.vip_by_name[endpoint.vip].address.ip),
             ", ".join(str(port) for port in endpoint.listen),
@@ -53,19 +59,19 @@ def _services(plan: Plan) -> Table:
 
 def _nodes(plan: Plan) -> Table:
     table = _table(
-        "ノード (nodes)", "node", "role", "host", "segments", "address", "vCPU", "MiB", "GiB",
-        numeric=("vCPU", "MiB", "GiB"),
+        "ノード (nodes)", "node", "role", "host", "zone", "address", "cards", "vCPU", "MiB", "GiB",
+        numeric=("cards", "vCPU", "MiB", "GiB"),
     )  # fmt: skip
     for node in plan.nodes:
         cards = plan.network.node_by_name[node.name].interfaces
-        data = [card for card in cards[1:]]
-        many = len(data) > 2
         table.add_row(
             node.name,
             node.role,
             node.host,
-            f"{len(cards)} cards" if many else ", ".join(card.segment for card in data),
-            str(cards[0].address.ip if many else data[0].address.ip),
+            node.zone or "–",
+            # A gateway has an address on every segment that it serves; the management address names it best.
+            str(cards[0 if node.role == "gateway" else 1].address.ip),
+            str(len(cards)),
             str(node.vcpus),
             str(node.memory_mib),
             str(node.disk_gib),
