@@ -1,0 +1,77 @@
+"""The programs that read the rendered files accept them."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+
+import pytest
+
+from infra.process import probe, run
+from tests.network.render import demo
+
+NODES = [node.name for node in demo.network().nodes]
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+
+
+def with_file(path: str) -> list[str]:
+    found = [node for node in NODES if path in demo.files()[node]]
+    assert found, path
+    return found
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"needs the program {program}")
+
+
+@needs("nft")
+@pytest.mark.parametrize("node", with_file("/etc/nftables.conf"))
+def test_nft_accepts_and_lists_the_same_again(node: str) -> None:
+    """What is in force can be read back: with six fields in a set, nftables 1.0.6 would list nonsense."""
+    rules = demo.files()[node]["/etc/nftables.conf"]
+    listed = run("unshare", "-rn", "sh", "-c", "nft -f - && nft -s list ruleset", stdin=rules)
+    assert "unknown" not in listed
+    again = run("unshare", "-rn", "sh", "-c", "nft -f - && nft -s list ruleset", stdin=listed)
+    assert again == listed
+    elements = [line.strip().rstrip(",") for line in rules.splitlines() if line.startswith('\t\t\t"')]
+    assert elements
+    for element in elements:
+        key, _, comment = element.partition(" comment ")
+        assert key in listed
+        assert comment in listed
+
+
+@needs("haproxy")
+@pytest.mark.parametrize("node", with_file("/etc/haproxy/haproxy.cfg"))
+def test_haproxy_accepts(node: str, tmp_path: pathlib.Path) -> None:
+    config = demo.files()[node]["/etc/haproxy/haproxy.cfg"]
+    for endpoint in demo.network().endpoint_of_node(node):
+        pem = tmp_path / f"{endpoint.name}.pem"
+        run(
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+            "-subj", f"/CN={endpoint.name}", "-keyout", str(pem), "-out", str(pem) + ".crt",
+        )  # fmt: skip
+        pem.write_text(pathlib.Path(f"{pem}.crt").read_text() + pem.read_text())
+    file = tmp_path / "haproxy.cfg"
+    assert "/etc/kumiai/tls/" in config
+    file.write_text(config.replace("/etc/kumiai/tls", str(tmp_path)))
+    checked = probe("haproxy", "-c", "-f", str(file))
+    assert checked.ok, checked.stderr
+    assert "WARNING" not in checked.stderr
+
+
+@needs_root
+@needs("keepalived")
+@pytest.mark.parametrize("node", with_file("/etc/keepalived/keepalived.conf"))
+def test_keepalived_accepts(node: str, tmp_path: pathlib.Path) -> None:
+    config = demo.files()[node]["/etc/keepalived/keepalived.conf"]
+    file = tmp_path / "keepalived.conf"
+    file.write_text(config)
+    card = demo.network().node_by_name[node].interfaces[1].name
+    in_namespace = f"ip link add {card} type veth peer name other && exec keepalived -t -f {file}"
+    checked = probe("unshare", "-n", "sh", "-c", in_namespace)
+    assert checked.ok, checked.stderr + checked.stdout
+    assert checked.stderr + checked.stdout == ""
+    file.write_text(config.replace("advert_int", "advert_interval"))
+    assert not probe("unshare", "-n", "sh", "-c", in_namespace).ok
