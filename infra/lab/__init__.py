@@ -8,7 +8,17 @@ that the lab makes itself: the machine's own interfaces, routes and kernel setti
 
 from infra.lab.operate import down, up
 from infra.lab.places import host_socket
-from infra.lab.reach import accelerator, enter_host, office_exec
+from infra.lab.reach import accelerator, enter_host, enter_network, office_exec
 from infra.lab.status import LabStatus, status
 
-__all__ = ["LabStatus", "accelerator", "down", "enter_host", "host_socket", "office_exec", "status", "up"]
+__all__ = [
+    "LabStatus",
+    "accelerator",
+    "down",
+    "enter_host",
+    "enter_network",
+    "host_socket",
+    "office_exec",
+    "status",
+    "up",
+]

@@ -10,13 +10,19 @@ from network.errors import EnvironmentLackError
 
 def enter_host(stack: str, host: str) -> tuple[str, ...]:
     """Return what to put before a command that runs on the simulated host, with its network and its libvirt folders."""
-    namespace = underlay.namespace_of(stack, host)
-    _require(stack, namespace, f"host {host}")
+    network = enter_network(stack, host)
     state = state_file.load(stack)
     for process in state.processes if state is not None else ():
         if process.name in (f"{host}/libvirtd", f"{host}/virtlogd") and processes.alive(process):
             return ("nsenter", f"--target={process.pid}", "--mount", "--net", "--")
-    return ("ip", "netns", "exec", namespace)  # no daemon, no folders of its own; its network is there
+    return network  # no daemon, no folders of its own
+
+
+def enter_network(stack: str, host: str) -> tuple[str, ...]:
+    """Return what to put before a command that runs in the simulated host's network, with this machine's files."""
+    namespace = underlay.namespace_of(stack, host)
+    _require(stack, namespace, f"host {host}")
+    return ("ip", "netns", "exec", namespace)
 
 
 def office_exec(stack: str, member: str, office: str, zone: str) -> tuple[str, ...]:

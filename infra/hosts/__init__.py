@@ -1,0 +1,1 @@
+"""The hypervisors: how they are reached, what the plan puts on them, and whether they are as planned."""
