@@ -24,11 +24,12 @@ _MAX_DEPTH = 40
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGERS = (
-    (re.compile(r"[-+]?[0-9]{1,30}"), 10),
-    (re.compile(r"0o[0-7]{1,30}"), 8),
-    (re.compile(r"0x[0-9a-fA-F]{1,30}"), 16),
+    (re.compile(r"[-+]?[0-9]+"), 10),
+    (re.compile(r"0o[0-7]+"), 8),
+    (re.compile(r"0x[0-9a-fA-F]+"), 16),
 )
-"""Longer rows of digits are text: no quantity needs them, and Python limits their length."""
+_MAX_DIGITS = 30
+"""A longer row of digits is text: no quantity needs it, and Python limits the length of what it converts."""
 _FLOAT = re.compile(
     r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
@@ -98,7 +99,7 @@ def scalar(text: str) -> object:
     if text[0] in _NUMBER_START:
         for form, base in _INTEGERS:
             if form.fullmatch(text):
-                return int(text, base)
+                return int(text, base) if len(text) <= _MAX_DIGITS else text
         if _FLOAT.fullmatch(text):
             return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     return text

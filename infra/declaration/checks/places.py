@@ -13,8 +13,8 @@ def service_sites(declaration: Declaration) -> dict[str, str]:
     services = {service.id: service for service in declaration.services}
     sites: dict[str, str] = {}
     for service in declaration.services:
-        host = services.get(service.runs_on) if service.runs_on is not None else service
-        site = (host.site if host is not None else None) or service.site or default
+        host = services.get(service.runs_on or service.id)
+        site = (host.site or service.site or default) if host is not None else None
         if site in known:
             sites[service.id] = site
     return sites
