@@ -6,10 +6,14 @@ as long as both hosts end below its load. Survival is checked on the result, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 
 from infra.placement import recovery
 from infra.placement import site as sites
+
+ROUNDS_MAX = 3
+"""A host that could hand nothing over may be able to after the others have; more rounds gained nothing in trials."""
 
 Step = dict[int, int]
 """Nodes → their new host: one for a move, two for a swap."""
@@ -36,58 +40,65 @@ def plan_balanced(site: sites.Site, assignment: Sequence[int]) -> tuple[int, ...
 
 def _descend(site: sites.Site, assignment: Sequence[int]) -> list[Step]:
     now = list(assignment)
-    used = sorted(set(now))
+    load = sites.Load.of(site, now)
+    on_host: dict[int, set[int]] = {h: {n for n, at in enumerate(now) if at == h} for h in sorted(set(now))}
     steps: list[Step] = []
-    done: set[int] = set()
-    for _ in range(2 * len(now)):
-        load = sites.Load.of(site, now)
-        open_hosts = [h for h in used if h not in done]
-        if not open_hosts:
+    for _ in range(ROUNDS_MAX):
+        before = len(steps)
+        done: set[int] = set()
+        while len(done) < len(on_host) and len(steps) < 2 * len(now):
+            fullest = max(on_host.keys() - done, key=lambda h: (load.memory_load(h), -h))
+            step = _best_step(site, load, on_host, fullest)
+            if step is None:
+                done.add(fullest)
+                continue
+            _apply(load, on_host, now, step)
+            for n, h in step.items():
+                now[n] = h
+            steps.append(step)
+        if len(steps) == before:
             break
-        fullest = max(open_hosts, key=lambda h: (load.memory_load(h), -h))
-        step = _best_step(site, now, load, fullest, used)
-        if step is None:
-            done.add(fullest)
-            continue
-        for n, h in step.items():
-            now[n] = h
-        steps.append(step)
-        done.clear()
     return steps
 
 
-def _best_step(site: sites.Site, now: Sequence[int], load: sites.Load, source: int, used: Sequence[int]) -> Step | None:
-    """Return the move or swap that leaves the lower maximum of the two hosts, or None."""
-    limit = load.memory_load(source)
-    on_host: dict[int, list[int]] = {h: [] for h in used}
-    for n, h in enumerate(now):
-        if site.pinned[n] == sites.ANY:
-            on_host[h].append(n)
-    if sum(h == source for h in now) == 0:
-        return None
-    targets = [h for h in used if h != source and load.memory_load(h) < limit]
-    best: tuple[int, Step] | None = None
-    for target in targets:
-        for n in on_host[source]:
-            for back in [None, *on_host[target]]:
-                give = site.sizes[n][1]
-                take = 0 if back is None else site.sizes[back][1]
-                if give <= take:
-                    continue
-                after = max(load.memory_load(source, take - give), load.memory_load(target, give - take))
-                if after >= limit or (best is not None and after >= best[0]):
-                    continue
-                step = {n: target} if back is None else {n: target, back: source}
-                if _allowed(site, now, step):
-                    best = (after, step)
-    return best[1] if best else None
-
-
-def _allowed(site: sites.Site, now: Sequence[int], step: Step) -> bool:
-    rest = [sites.ANY if n in step else h for n, h in enumerate(now)]
-    load = sites.Load.of(site, rest)
+def _apply(load: sites.Load, on_host: Mapping[int, set[int]], now: Sequence[int], step: Step) -> None:
+    for n in step:
+        on_host[now[n]].discard(n)
+        load.take(n, now[n], on_host[now[n]])
     for n, h in step.items():
-        if not load.fits(n, h):
-            return False
+        on_host[h].add(n)
         load.put(n, h)
-    return True
+
+
+def _best_step(site: sites.Site, load: sites.Load, on_host: Mapping[int, set[int]], source: int) -> Step | None:
+    """Return the move or swap that leaves the lower maximum of the two hosts, or None. No host is emptied."""
+    limit = load.memory_load(source)
+    best, best_step = limit, None
+    free = {h: sorted(n for n in there if site.pinned[n] == sites.ANY) for h, there in on_host.items()}
+    for target in (h for h in on_host if h != source and load.memory_load(h) < limit):
+        for n, back in itertools.product(free[source], [None, *free[target]]):
+            more = site.sizes[n][1] - (0 if back is None else site.sizes[back][1])
+            if more <= 0 or (back is None and load.count[source] == 1):
+                continue
+            after = max(load.memory_load(source, -more), load.memory_load(target, more))
+            if after < best and _allowed(load, on_host, n, source, back, target):
+                best, best_step = after, {n: target} if back is None else {n: target, back: source}
+    return best_step
+
+
+def _allowed(
+    load: sites.Load, on_host: Mapping[int, set[int]], n: int, source: int, back: int | None, target: int
+) -> bool:
+    """Say whether ``n`` may go to ``target`` while ``back`` comes to ``source``; the load is as before afterwards."""
+    load.take(n, source, on_host[source] - {n})
+    if back is not None:
+        load.take(back, target, on_host[target] - {back})
+    allowed = load.fits(n, target)
+    if allowed and back is not None:
+        load.put(n, target)
+        allowed = load.fits(back, source)
+        load.take(n, target, on_host[target] - {back})
+    if back is not None:
+        load.put(back, target)
+    load.put(n, source)
+    return allowed

@@ -92,13 +92,14 @@ def _hosts_for_sum(demand: int, free: Sequence[int], largest: int) -> int:
 
 def _l2(sizes: Sequence[int], cap: int) -> int:
     """Return the bound L2 for bins of ``cap``; nodes larger than a bin count as one bin each."""
+    count = collections.Counter(sizes)
     best = 0
-    for limit in sorted({0, *(s for s in sizes if 0 < 2 * s <= cap)}):
-        alone = [s for s in sizes if s > cap - limit]
-        half = [s for s in sizes if cap < 2 * s and s <= cap - limit]
-        small = sum(s for s in sizes if limit <= s and 2 * s <= cap)
-        rest = small - (len(half) * cap - sum(half))
-        best = max(best, len(alone) + len(half) + (max(0, -(-rest // cap)) if cap else 0))
+    for limit in {0, *(s for s in count if 0 < 2 * s <= cap)}:
+        alone = sum(c for s, c in count.items() if s > cap - limit)
+        half = {s: c for s, c in count.items() if cap < 2 * s and s <= cap - limit}
+        small = sum(s * c for s, c in count.items() if limit <= s and 2 * s <= cap)
+        rest = small - sum((cap - s) * c for s, c in half.items())
+        best = max(best, alone + sum(half.values()) + (max(0, -(-rest // cap)) if cap else 0))
     return best
 
 

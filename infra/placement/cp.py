@@ -136,9 +136,7 @@ class Master(_Model):
             members = self.site.members(label)
             for r in range(3):
                 room = sum(
-                    self.site.caps[h][r] * (self.labels[label, h] + free[h])
-                    for h in hosts
-                    if h != lost and (label, h) in self.labels
+                    self.site.caps[h][r] * (self.labels.get((label, h), 0) + free[h]) for h in hosts if h != lost
                 )
                 self.cp.add(room >= sum(self.site.sizes[n][r] for n in members)).only_enforce_if(lost_var)
 

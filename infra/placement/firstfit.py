@@ -1,8 +1,8 @@
 """First-fit decreasing in several deterministic variants. An answer that meets the lower bound needs no solver.
 
-Each label (key, or "no key") starts with as many hosts as its lower bound allows. The variant that spreads its nodes
-over them comes first, since evenly filled hosts survive a loss best; the ones that pack follow. When no variant places
-all nodes, or none survives every loss, the label that failed gets one host more.
+Labels (keys, and "no key") never share a host, so each is placed by itself: it starts with as many hosts as its lower
+bound allows, and takes the first variant that places all its nodes. The variants that spread come first, since evenly
+filled hosts survive a loss best. When no variant does it, or none survives every loss, that label gets one host more.
 """
 
 from __future__ import annotations
@@ -17,26 +17,34 @@ from infra.placement import site as sites
 
 Order = Literal["largest", "memory", "replicas"]
 Choice = Literal["spread", "fullest", "first"]
-VARIANTS: tuple[tuple[Order, Choice], ...] = tuple(
-    itertools.product(("largest", "replicas", "memory"), ("spread", "fullest", "first"))
-)
+ORDERS: tuple[Order, ...] = ("largest", "replicas", "memory")
+CHOICES: tuple[Choice, ...] = ("spread", "fullest", "first")
+VARIANTS = tuple((order, choice) for choice in CHOICES for order in ORDERS)
 
 
 @dataclasses.dataclass(slots=True)
-class _Quota:
-    """How many hosts may be opened, per label and per label and zone."""
+class _Group:
+    """The nodes of one label, and the state of their search."""
 
-    label: dict[int, int]
-    zone: dict[tuple[int, int], int]
-    total: int
+    label: int
+    quota: int
+    """How many hosts they may have."""
+    zone_quota: dict[int, int]
+    """The same for each of the two zones that must not meet."""
+    variant: int
+    grow_zone: int
+    """Zone of the node that found no place in the first variant that failed."""
 
-    def grow(self, label: int, zone: int) -> None:
-        """Allow one host more where a node found no place."""
-        self.total += 1
-        if label != sites.ANY:
-            self.label[label] += 1
-            if zone:
-                self.zone[label, zone] += 1
+    def next_variant(self) -> None:
+        """Go on; after the last variant allow one host more."""
+        self.variant += 1
+        if self.variant == len(VARIANTS):
+            self.variant = 0
+            self.quota += 1
+            # Without a hint the host more may go to either zone: it is open to nodes of no zone anyway.
+            for zone in (self.grow_zone,) if self.grow_zone else (1, 2):
+                self.zone_quota[zone] += 1
+            self.grow_zone = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,106 +57,119 @@ class Attempt:
 
 def plan_first_fit(site: sites.Site) -> tuple[int, ...] | None:
     """Return a placement that survives every loss of the rules, or None when no variant finds one."""
-    quota = _first_quota(site)
+    groups = {label: _first_group(site, label) for label in _labels(site)}
+    orders = {label: [_sequence(site, label, order) for order in ORDERS] for label in groups}
+    now = list(site.pinned)
+    waiting = list(groups)
     hard: list[tuple[int, ...]] = []
-    seen: set[tuple[int, ...]] = set()
-    while quota.total <= len(site.hosts):
-        weak: int | None = None
-        for order, choice in VARIANTS:
-            attempt = _attempt(site, quota, order, choice)
-            if attempt.stuck:
-                weak = attempt.stuck[0] if weak is None else weak
-                continue
-            if attempt.assignment in seen:
-                continue
-            seen.add(attempt.assignment)
-            failed = recovery.find_unsurvived(site, attempt.assignment, steps=recovery.QUICK_STEPS, first=hard[:2])
-            if failed is None:
-                return attempt.assignment
-            hard.insert(0, failed.lost)
-            # A loss names the label better than a node without a place: some variant did place all nodes.
-            weak = next(n for n, h in enumerate(attempt.assignment) if h in failed.lost)
-        if weak is None:
-            return None
-        quota.grow(site.labels[weak], site.zones[weak])
-    return None
+    while True:
+        for label in waiting:
+            if not _place_group(site, groups[label], orders[label], now):
+                return None
+        failed = recovery.find_unsurvived(site, now, steps=recovery.QUICK_STEPS, first=hard[:2])
+        if failed is None:
+            return tuple(now)
+        hard.insert(0, failed.lost)
+        weak = site.labels[next(n for n, h in enumerate(now) if h in failed.lost)]
+        # A loss fails for want of room among the hosts of its label: the others stay as they are. Nodes of no label
+        # fill the gaps of all, so they are placed again with it.
+        waiting = sorted({weak, sites.ANY} & groups.keys(), key=list(groups).index)
+        groups[weak].next_variant()
 
 
 def plan_as_much_as_possible(site: sites.Site) -> Attempt:
     """Return a placement of as many nodes as first fit manages with all hosts open; survival is not asked."""
     every = len(site.hosts)
-    labels = range(len(site.label_names))
-    quota = _Quota(
-        label=dict.fromkeys(labels, every), zone=dict.fromkeys(itertools.product(labels, (1, 2)), every), total=every
-    )
-    tries = [_attempt(site, quota, order, choice) for order, choice in VARIANTS]
+    tries = []
+    for order, choice in itertools.product(ORDERS, CHOICES):
+        now = list(site.pinned)
+        stuck: list[int] = []
+        for label in _labels(site):
+            group = _Group(label=label, quota=every, zone_quota={1: every, 2: every}, variant=0, grow_zone=0)
+            stuck += _fill(site, group, _sequence(site, label, order), choice, now)
+        tries.append(Attempt(assignment=tuple(now), stuck=tuple(stuck)))
     return min(tries, key=lambda attempt: len(attempt.stuck))
 
 
-def _first_quota(site: sites.Site) -> _Quota:
-    label = {label: need.hosts for label, need in bounds.needs_per_label(site).items()}
-    zone = {}
+def _labels(site: sites.Site) -> list[int]:
+    """Return the labels, the most demanding in memory first; nodes of no label last, to fill what the others leave."""
+    demand = {label: sum(site.sizes[n][1] for n in site.members(label)) for label in set(site.labels)}
+    return sorted(demand, key=lambda label: (label == sites.ANY, -demand[label], label))
+
+
+def _first_group(site: sites.Site, label: int) -> _Group:
     everywhere = range(len(site.hosts))
-    for own in label:
-        for z in (1, 2):
-            members = [n for n in site.members(own) if site.zones[n] == z]
-            zone[own, z] = bounds.fewest_hosts(site, members, candidates=everywhere).hosts
-        if zone[own, 1] and not zone[own, 2]:
-            zone[own, 1] = label[own]
-        elif zone[own, 2] and not zone[own, 1]:
-            zone[own, 2] = label[own]
-        # With both zones, hosts beyond the two needs may go to either.
-        elif label[own] > zone[own, 1] + zone[own, 2]:
-            for z in (1, 2):
-                zone[own, z] = label[own] - zone[own, 3 - z]
-    return _Quota(label=label, zone=zone, total=bounds.lower_bound(site))
+    if label == sites.ANY:
+        # Hosts for them are opened only beyond all labels, as far as the whole site needs.
+        return _Group(label=label, quota=bounds.lower_bound(site), zone_quota={1: 0, 2: 0}, variant=0, grow_zone=0)
+    quota = bounds.needs_per_label(site)[label].hosts
+    members = site.members(label)
+    need = {
+        zone: bounds.fewest_hosts(site, [n for n in members if site.zones[n] == zone], candidates=everywhere).hosts
+        for zone in (1, 2)
+    }
+    # What one zone does not need for certain, the other may use.
+    return _Group(label=label, quota=quota, zone_quota={z: quota - need[3 - z] for z in (1, 2)}, variant=0, grow_zone=0)
 
 
-def _sequence(site: sites.Site, order: Order) -> list[int]:
+def _sequence(site: sites.Site, label: int, order: Order) -> list[int]:
     caps = [max((c[r] for c in site.caps), default=1) or 1 for r in range(3)]
     set_sizes = [sum(mask >> bit & 1 for mask in site.sets) for bit in range(len(site.set_names))]
 
     def key(n: int) -> tuple[int, ...]:
         size, mask = site.sizes[n], site.sets[n]
         share = max(size[r] * 1_000_000 // caps[r] for r in range(3))
-        sharers = sum(members for bit, members in enumerate(set_sizes) if mask >> bit & 1)
+        sharers = sum(members for bit, members in enumerate(set_sizes) if mask >> bit & 1) if mask else 0
         first = {"largest": share, "memory": size[1], "replicas": sharers}[order]
-        # Nodes that may sit anywhere fill up what the others leave; within a label the zones come before the rest.
-        return (site.labels[n] == sites.ANY, not site.zones[n], -first, -share, n)
+        return (not site.zones[n], -first, -share, n)
 
-    return sorted((n for n in range(len(site.nodes)) if site.pinned[n] == sites.ANY), key=key)
+    return sorted((n for n in site.members(label) if site.pinned[n] == sites.ANY), key=key)
 
 
-def _attempt(site: sites.Site, quota: _Quota, order: Order, choice: Choice) -> Attempt:
-    load = sites.Load.of(site, site.pinned)
-    assignment = list(site.pinned)
+def _place_group(site: sites.Site, group: _Group, orders: Sequence[Sequence[int]], now: list[int]) -> bool:
+    """Place a group anew, going on from its variant; on success ``now`` holds it."""
+    while group.quota <= len(site.hosts):
+        for n in orders[0]:
+            now[n] = sites.ANY
+        order, choice = VARIANTS[group.variant]
+        stuck = _fill(site, group, orders[ORDERS.index(order)], choice, now)
+        if not stuck:
+            return True
+        group.grow_zone = group.grow_zone or site.zones[stuck[0]]
+        group.next_variant()
+    return False
+
+
+def _fill(site: sites.Site, group: _Group, sequence: Sequence[int], choice: Choice, now: list[int]) -> list[int]:
+    """Put the nodes on hosts one by one, into ``now``; return those which found no place."""
+    load = sites.Load.of(site, now)
     stuck = []
-    for n in _sequence(site, order):
-        h = _choose(site, load, quota, n, choice)
+    for n in sequence:
+        h = _choose(site, load, group, n, choice)
         if h is None:
             stuck.append(n)
         else:
             load.put(n, h)
-            assignment[n] = h
-    return Attempt(assignment=tuple(assignment), stuck=tuple(stuck))
+            now[n] = h
+    return stuck
 
 
-def _choose(site: sites.Site, load: sites.Load, quota: _Quota, n: int, choice: Choice) -> int | None:
-    label, zone = site.labels[n], site.zones[n]
-    hosts = range(len(site.hosts))
-    zone_full = bool(zone) and label != sites.ANY and quota.zone[label, zone] <= sum(
-        load.label[h] == label and load.zone[h] == zone for h in hosts
-    )
-    in_use = [h for h in hosts if load.count[h] and load.fits(n, h) and not (zone_full and load.zone[h] != zone)]
-    if label != sites.ANY:
-        full = quota.label[label] <= sum(load.label[h] == label for h in hosts)
-        in_use = [h for h in in_use if load.label[h] == label or not full]
-        may_open = not full and not zone_full
+def _choose(site: sites.Site, load: sites.Load, group: _Group, n: int, choice: Choice) -> int | None:
+    zone, hosts = site.zones[n], range(len(site.hosts))
+    if group.label == sites.ANY:
+        in_use = [h for h in hosts if load.count[h] and load.fits(n, h)]
+        may_open = load.used() < group.quota
     else:
-        may_open = load.used() < quota.total
+        mine = [h for h in hosts if load.label[h] == group.label]
+        zone_full = bool(zone) and sum(load.zone[h] == zone for h in mine) >= group.zone_quota[zone]
+        may_open = len(mine) < group.quota and not zone_full
+        in_use = [h for h in mine if (load.zone[h] == zone or not zone_full) and load.fits(n, h)]
+        if may_open:  # a host with nodes of no label may become one of ours
+            in_use += [h for h in hosts if load.count[h] and load.label[h] == sites.ANY and load.fits(n, h)]
     opened = None
     if may_open and (choice == "spread" or not in_use):
-        opened = min((h for h in hosts if not load.count[h] and load.fits(n, h)), key=lambda h: _fresh(site, load, h), default=None)
+        fresh = [h for h in hosts if not load.count[h] and load.fits(n, h)]
+        opened = min(fresh, key=lambda h: _fresh(site, load, h), default=None)
     if not in_use:
         return opened
     memory = site.sizes[n][1]
@@ -162,9 +183,8 @@ def _choose(site: sites.Site, load: sites.Load, quota: _Quota, n: int, choice: C
 
 def _fresh(site: sites.Site, load: sites.Load, h: int) -> tuple[int, int, int, int]:
     """Order of hosts to open: from the chassis least in use, then the largest."""
-    chassis = site.chassis[h]
-    beside = 0 if chassis == sites.ANY else sum(
-        load.count[other] > 0 for other in range(len(site.hosts)) if site.chassis[other] == chassis
-    )
+    beside = 0
+    if site.chassis[h] != sites.ANY:
+        beside = sum(load.count[other] > 0 for other, c in enumerate(site.chassis) if c == site.chassis[h])
     cap = site.caps[h]
     return (beside, -cap[1], -cap[0], h)

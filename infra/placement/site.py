@@ -162,6 +162,20 @@ class Load:
         if site.chassis[h] != ANY:
             self.chassis_sets[site.chassis[h]] |= site.sets[n]
 
+    def take(self, n: int, h: int, others: Iterable[int]) -> None:
+        """Take ``n`` off ``h``, where ``others`` stay. Only for loads whose replicas are all apart."""
+        site = self.site
+        vcpus, memory, storage = site.sizes[n]
+        self.vcpus[h] += vcpus
+        self.memory[h] += memory
+        self.storage[h] += storage
+        self.count[h] -= 1
+        self.label[h] = max((site.labels[other] for other in others), default=ANY)
+        self.zone[h] = max((site.zones[other] for other in others), default=0)
+        self.sets[h] &= ~site.sets[n]
+        if site.chassis[h] != ANY:
+            self.chassis_sets[site.chassis[h]] &= ~site.sets[n]
+
     def used(self) -> int:
         """Return the number of hosts that carry a node."""
         return sum(1 for c in self.count if c)
