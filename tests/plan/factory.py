@@ -56,12 +56,10 @@ def host(number: int, **more: Any) -> Data:
     }
 
 
-def declaration(
-    members: int | list[int] = 2, services: list[Data] | None = None, hosts: int = 4, **more: Any
-) -> Declaration:
-    """Return a declaration; ``members`` is how many, or which numbers in which order."""
+def data(members: int | list[int] = 2, services: list[Data] | None = None, hosts: int = 4, **more: Any) -> Data:
+    """Return what a stack file would say; ``members`` is how many, or which numbers in which order."""
     numbers = list(range(1, members + 1)) if isinstance(members, int) else members
-    data: Data = {
+    return {
         "kumiai": 1,
         "group": {"name": "test", "title": "試験の組合"},
         "members": [member(number) for number in numbers],
@@ -74,4 +72,10 @@ def declaration(
         "addressing": {"supernet": "172.16.0.0/12"},
         **more,
     }
-    return Declaration.model_validate(data)
+
+
+def declaration(
+    members: int | list[int] = 2, services: list[Data] | None = None, hosts: int = 4, **more: Any
+) -> Declaration:
+    """Return the declaration of ``data``."""
+    return Declaration.model_validate(data(members, services, hosts, **more))
