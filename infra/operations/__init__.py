@@ -1,0 +1,1 @@
+"""What the commands do around the Pulumi program: preview, up, destroy, verify."""

@@ -1,0 +1,1 @@
+"""Pulumi components: a host, a segment and a node, exactly as planned."""
