@@ -87,7 +87,7 @@ class Machine:
     """A node's network in a namespace; made by :func:`machine`."""
 
     def __init__(self, node: NetworkNode, inside: str, outside: str) -> None:
-        self.node, self.inside, self._outside = node, inside, outside
+        self.node, self.inside, self.outside = node, inside, outside
         self._sockets: dict[str, socket.socket] = {}
 
     def sh(self, *argv: str, stdin: str | None = None) -> str:
@@ -119,13 +119,13 @@ class Machine:
     def add_card(self, index: int, name: str, mac: str, *, addresses: Iterable[object]) -> None:
         """Make a card and its other end."""
         run("ip", "-n", self.inside, "link", "add", name, "address", mac, "type", "veth",
-            "peer", "name", name, "address", _neighbour_mac(index), "netns", self._outside)  # fmt: skip
+            "peer", "name", name, "address", _neighbour_mac(index), "netns", self.outside)  # fmt: skip
         for address in addresses:
             run("ip", "-n", self.inside, "address", "add", str(address), "dev", name)
-        run("ip", "-n", self._outside, "link", "set", name, "up")
+        run("ip", "-n", self.outside, "link", "set", name, "up")
         run("ip", "-n", self.inside, "link", "set", name, "up")
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:  # a thread of its own: setns changes the caller
-            self._sockets[name] = pool.submit(_raw_socket, self._outside, name).result()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            self._sockets[name] = pool.submit(_raw_socket, self.outside, name).result()
 
     def know(self, address: IPv4Address, card: str) -> None:
         """Give ``address`` to the neighbour on ``card``, so that nothing stays behind for want of an ARP answer."""
@@ -201,10 +201,15 @@ def _neighbour_mac(index: int) -> str:
     return f"02:00:00:00:00:{index:02x}"
 
 
-def _raw_socket(namespace: str, card: str) -> socket.socket:
+def enter(namespace: str) -> None:
+    """Put the calling thread into a network namespace, for good: use a thread of its own."""
     with open(f"/run/netns/{namespace}", "rb") as file:
         if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), _CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), f"setns {namespace}")
+
+
+def _raw_socket(namespace: str, card: str) -> socket.socket:
+    enter(namespace)
     opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     try:
         opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 24)

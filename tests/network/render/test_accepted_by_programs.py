@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import shutil
 
 import pytest
@@ -32,6 +33,9 @@ def test_nft_accepts_and_lists_the_same_again(node: str) -> None:
     rules = demo.files()[node]["/etc/nftables.conf"]
     listed = run("unshare", "-rn", "sh", "-c", "nft -f - && nft -s list ruleset", stdin=rules)
     assert "unknown" not in listed
+    chains = re.findall(r"chain (\w+) {\s+type filter hook (\w+) priority filter; policy (\w+);", listed)
+    assert {("input", "input", "drop"), ("forward", "forward", "drop")} <= set(chains)
+    assert {policy for _, _, policy in chains} == {"drop"}
     again = run("unshare", "-rn", "sh", "-c", "nft -f - && nft -s list ruleset", stdin=listed)
     assert again == listed
     elements = [line.strip().rstrip(",") for line in rules.splitlines() if line.startswith('\t\t\t"')]
