@@ -46,8 +46,8 @@ def test_all_errors_come_at_once_sorted_by_place() -> None:
         (39, 11, "the services on nishiki-main require 20 Mbit/s (juki 20), but the line carries 10"),
         (50, 21, "no closed network vpn-b"),
         (99, 14, "kyuyo cannot run on itself"),
-        (107, 113, "the calendar closes at 07:30, which is not after 08:30"),
-        (109, 1, "key `flows` stands here a second time"),
+        (108, 102, "the calendar closes at 07:30, which is not after 08:30"),
+        (110, 1, "key `flows` stands here a second time"),
     ]
 
 
@@ -81,13 +81,17 @@ def test_a_damaged_part_never_breaks_the_checks_of_the_rest(key: str) -> None:
     assert [finding.path for finding in caught.value.findings] == [(key,)]
 
 
-@pytest.mark.parametrize("index", range(3))
-@pytest.mark.parametrize("key", ["members", "sites", "hosts", "closed_networks", "lines", "services", "flows"])
+@pytest.mark.parametrize(
+    ("key", "index"),
+    [
+        (key, index)
+        for key in ("members", "sites", "hosts", "closed_networks", "lines", "services", "flows")
+        for index in source.parse(GOOD.encode(), "f").place((key,)).children
+    ],
+)
 def test_a_damaged_object_causes_no_second_error(key: str, index: int) -> None:
     """Every object of the good file in turn gets an unknown key: nothing that refers to it is blamed."""
     parsed = source.parse(GOOD.encode(), "f")
-    if index not in parsed.place((key,)).children:
-        pytest.skip(f"the good file has fewer {key}")
     place = parsed.place((key, index))
     lines = GOOD.split("\n")
     line = lines[place.line - 1]

@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Iterator
 
 from infra.declaration.findings import Path, Problem
-from infra.declaration.model import Address, Declaration, Handoff, Line
+from infra.declaration.model import Declaration, Handoff, Line
+from infra.declaration.scalars import Address
 
 _SMALLEST = 29
 """Two gateways, their virtual IP and the provider's edge need four host addresses."""

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from infra.declaration import queries
 from infra.declaration.findings import Path, Problem
-from infra.declaration.model import Declaration, Member, Network
+from infra.declaration.model import Declaration, Member
+from infra.declaration.scalars import Network
 from network.zones import Zone
 
 _UNUSABLE = tuple(
