@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from tests.declaration.good_stack import GOOD
 from tests.declaration.wrong_stacks import BACKUP_ALL, FLOW, KVM01, NISHIKI_MAIN_LGWAN, ZAIMU_NODES, Wrong, wrong
 
 AGREED = "reason: 理由, approved_by: 情報政策課, expires: 2030-03-31}\n"
@@ -16,6 +17,7 @@ JUKI_NODES = """\
 NISHIKI_BACKUP = "    closed_network: vpn-a\n    role: backup\n"
 TSUNO_OVERLAP = "          lgwan: [10.1.64.0/20]\n"
 SECOND_SITE = "  - {id: dc2, kind: data_center, country: JP, prefecture: 熊本県}\n"
+HOSTS_TEXT = GOOD[GOOD.index("hosts:\n") : GOOD.index("closed_networks:")]
 SITE = "  - {id: dc1, kind: data_center, country: JP, prefecture: 宮崎県}\n"
 
 MEMBERS = (
@@ -767,4 +769,67 @@ FLOWS = (
     wrong("a flow twice", FLOW, FLOW + FLOW.replace("- {", "- ▶{"), "the same flow stands in flows[0] already"),
 )
 
-ALL = (*MEMBERS, *HOSTS, *PREFIXES, *HANDOFFS, *LINES, *SERVICES, *FLOWS)
+REST = (
+    wrong(
+        "a service that the named member does not use",
+        FLOW,
+        FLOW.replace('"service:juki@each_member"', '▶"service:juki@takaharu"'),
+        "no member takaharu; declared are nishiki, tsuno",
+    ),
+    Wrong(
+        "a speaker for a member that takes no part",
+        (
+            ("    participants: [nishiki, {member: tsuno, from: 2011-10-08}]\n", "    participants: [nishiki]\n"),
+            (FLOW, FLOW.replace('"service:juki@each_member"', '▶"service:juki@tsuno"')),
+        ),
+        ("tsuno takes no part in juki",),
+    ),
+    Wrong(
+        "one underlay address for two hosts",
+        (
+            (KVM01, KVM01.replace("4000}", "4000, underlay: 192.0.2.11}")),
+            ("{id: kvm02, ", "{id: kvm02, underlay: ▶192.0.2.11, "),
+        ),
+        ("192.0.2.11 is the underlay address of kvm01 already",),
+    ),
+    wrong(
+        "an underlay in IPv6",
+        KVM01,
+        KVM01.replace("4000}", '4000, underlay: ▶"2001:db8::11"}'),
+        "2001:db8::11: IPv6 is not carried yet; declare the IPv4 prefix or address",
+    ),
+    Wrong("no hosts", ((HOSTS_TEXT, "hosts: ▶[]\n"),), ("no host is declared; nothing could run",)),
+    wrong(
+        "an outside that an office has",
+        "flows:\n",
+        "translations:\n"
+        "  - {closed_network: lgwan, inside: 10.8.0.0/24, outside: ▶10.2.64.0/24, direction: source}\n"
+        "flows:\n",
+        "10.2.64.0/24 overlaps 10.2.64.0/18, the lgwan LAN of tsuno/honcho",
+    ),
+    wrong(
+        "a site for a service on another's nodes",
+        "    runs_on: zaimu\n",
+        "    runs_on: zaimu\n    site: ▶dc1\n",
+        "kyuyo runs where zaimu runs; remove `site`",
+    ),
+    wrong(
+        "hosts for a service on another's nodes",
+        "flows:\n",
+        "  - {id: kokuho, title: 国民健康保険, zone: mynumber, pattern: multi_tenant, pattern_reason: 理由,\n"
+        "     listen: [tcp/443], runs_on: juki, ▶hosts: [kvm01]}\n"
+        "flows:\n",
+        "kokuho runs on the nodes of juki; remove `hosts`",
+    ),
+    Wrong(
+        "a host at another site",
+        (
+            (SITE, SITE + SECOND_SITE.replace("data_center", "secondary")),
+            ("{id: kvm03, site: dc1,", "{id: kvm03, site: dc2,"),
+            ("    required_mbps: 20\n", "    required_mbps: 20\n    hosts: [kvm01, ▶kvm03]\n"),
+        ),
+        ("host kvm03 stands at dc2, but juki runs at dc1",),
+    ),
+)
+
+ALL = (*MEMBERS, *HOSTS, *PREFIXES, *HANDOFFS, *LINES, *SERVICES, *FLOWS, *REST)
