@@ -1,0 +1,63 @@
+"""``kumiai configure``."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from infra.cli import common
+
+
+def command(
+    stack: common.StackArgument,
+    limit: Annotated[
+        list[str] | None, typer.Option("--limit", metavar="NODE", help="Only this node; may be given several times.")
+    ] = None,
+    strategy: Annotated[
+        str, typer.Option("--strategy", help="mitogen, or stock for Ansible's own (about four times as long).")
+    ] = "mitogen",
+    as_json: common.JsonFlag = False,
+    as_of: common.AsOfOption = None,
+) -> None:
+    """Configure the machines of STACK as planned; a second run changes nothing.
+
+    A machine that cannot be reached does not stop the others. An interrupted run is finished by the next one.
+
+    Example: kumiai configure demo --limit juki-ap1
+
+    By hand: KUMIAI_STACK=demo ansible-playbook -i inventories/stack.py site.yml
+    """
+    import infra.plan
+    from infra.configure import display, runner
+    from infra.hosts import access
+    from infra.secrets import store
+
+    if strategy not in ("mitogen", "stock"):
+        raise typer.BadParameter("mitogen or stock", param_hint="--strategy")
+    stack_file = common.stack_file(stack)
+    plan = infra.plan.current(stack_file, common.as_of_date(as_of))
+    with display.live(plan, common.err) as progress:
+        outcome = runner.configure(
+            plan,
+            {site: store.load(stack_file, site) for site in plan.sites},
+            {site: access.station_ssh_args(plan, site) for site in plan.sites},
+            limit=limit or (),
+            progress=progress,
+            strategy="mitogen" if strategy == "mitogen" else "stock",
+        )
+    if as_json:
+        common.print_json(
+            {
+                "format": 1,
+                "stack": plan.stack,
+                "strategy": outcome.strategy,
+                "seconds": round(outcome.seconds, 1),
+                "nodes": [dataclasses.asdict(node) for node in outcome.nodes],
+            }
+        )
+    else:
+        common.out.print(display.table(plan, {node.node: node for node in outcome.nodes}))
+        common.out.print(f"{len(outcome.nodes)} nodes in {outcome.seconds:.1f} s, changed: {len(outcome.changed)}")
+    runner.require_success(plan, outcome)

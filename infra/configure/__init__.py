@@ -1,0 +1,1 @@
+"""Configure the machines: application and database files, the Ansible inventory, and the run itself."""

@@ -1,0 +1,129 @@
+"""PostgreSQL on one node: one database and one role per member, reachable from that service's application nodes only."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import hmac
+from ipaddress import IPv4Address
+
+from infra.plan.model import Plan
+from network import flows
+from network.model import NetworkPlan, ServiceEndpoint
+
+DIRECTORY = "/etc/kumiai/database"
+DATA = "/srv/postgresql/data"
+ROLES_PATH = f"{DIRECTORY}/roles.json"
+SCRAM_ITERATIONS = 4096
+"""PostgreSQL's default; the passwords are generated with full entropy, so more would only slow logins."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class MemberDatabase:
+    """One member's data of one endpoint."""
+
+    endpoint: str
+    member: str
+    name: str
+    """Name of the database and of the one role that may enter it."""
+
+    @property
+    def password_name(self) -> str:
+        """Key of the role's password among the stack's secrets."""
+        return f"database/{self.endpoint}/{self.member}"
+
+
+def name_of(endpoint: ServiceEndpoint, member: str) -> str:
+    """Return the name of a member's database and role, such as ``juki_nishiki``.
+
+    Ids hold no underscore and at most 31 characters, so the name is unique and fits PostgreSQL's 63.
+    """
+    return f"{endpoint.service}_{member}"
+
+
+def address_of(network: NetworkPlan, node: str, endpoint: ServiceEndpoint) -> IPv4Address:
+    """Return the address of ``node`` on the endpoint's segment."""
+    return network.node_by_name[node].interface(endpoint.segment).address.ip
+
+
+def kept_by(network: NetworkPlan, node: str) -> tuple[ServiceEndpoint, ...]:
+    """Return the endpoints whose databases ``node`` serves. Until replication exists, that is the first of its nodes."""
+    return tuple(endpoint for endpoint in network.endpoints if flows.database_nodes(endpoint)[:1] == (node,))
+
+
+def databases_on(network: NetworkPlan, node: str) -> tuple[MemberDatabase, ...]:
+    """Return the databases of ``node``, in plan order."""
+    return tuple(
+        MemberDatabase(endpoint=endpoint.name, member=member, name=name_of(endpoint, member))
+        for endpoint in kept_by(network, node)
+        for member in endpoint.participants
+    )
+
+
+def render_node(plan: Plan, node: str) -> dict[str, str]:
+    """Return PostgreSQL's settings on ``node``; empty when it serves no database."""
+    if not kept_by(plan.network, node):
+        return {}
+    return {
+        f"{DIRECTORY}/postgresql.conf": _settings(plan, node),
+        f"{DIRECTORY}/pg_hba.conf": _access(plan.network, node),
+    }
+
+
+def scram_verifier(role: str, password: str) -> str:
+    """Return what PostgreSQL stores for ``password`` (RFC 5803): with it a server can check, but nobody can log in.
+
+    The salt is made from the role's name, so that the same password gives the same text and a second run changes nothing.
+    """
+    salt = hashlib.sha256(f"kumiai {role}".encode()).digest()[:16]
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, SCRAM_ITERATIONS)
+    stored_key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    parts = [base64.b64encode(value).decode() for value in (salt, stored_key, server_key)]
+    return f"SCRAM-SHA-256${SCRAM_ITERATIONS}:{parts[0]}${parts[1]}:{parts[2]}"
+
+
+def _settings(plan: Plan, node: str) -> str:
+    kept = kept_by(plan.network, node)
+    addresses = sorted({address_of(plan.network, node, endpoint) for endpoint in kept})
+    planned = plan.node_by_name[node]
+    # A quarter of the memory on a machine of its own (PostgreSQL's manual, 19.4.1), half of that beside an application.
+    share = 4 if planned.role == "database" else 8
+    settings = {
+        "data_directory": _quoted(DATA),
+        "hba_file": _quoted(f"{DIRECTORY}/pg_hba.conf"),
+        "listen_addresses": _quoted(",".join(map(str, addresses))),
+        "port": str(flows.POSTGRESQL.first),
+        "unix_socket_directories": "'/run/postgresql'",
+        "max_connections": str(_connections(kept)),
+        "shared_buffers": f"{planned.memory_mib // share}MB",
+        "password_encryption": "'scram-sha-256'",
+        "timezone": "'Asia/Tokyo'",
+        "log_timezone": "'Asia/Tokyo'",
+        # To stderr, which is the journal; time and process stand there already.
+        "log_line_prefix": "'user=%u,db=%d,client=%h '",
+        "log_connections": "on",
+        "log_disconnections": "on",
+    }
+    return "".join(f"{name} = {value}\n" for name, value in settings.items())
+
+
+def _connections(kept: tuple[ServiceEndpoint, ...]) -> int:
+    """Return how many connections the applications may hold (8 threads each, one per member), and 20 for people."""
+    return 20 + sum(8 * len(endpoint.application) * len(endpoint.participants) for endpoint in kept)
+
+
+def _access(network: NetworkPlan, node: str) -> str:
+    lines = ["# Who is not named here does not get in.", "local all postgres peer"]
+    for endpoint in kept_by(network, node):
+        for member in endpoint.participants:
+            name = name_of(endpoint, member)
+            for application in endpoint.application:
+                address = address_of(network, application, endpoint)
+                lines.append(f'host "{name}" "{name}" {address}/32 scram-sha-256')
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

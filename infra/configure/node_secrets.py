@@ -1,0 +1,57 @@
+"""What of the stack's secrets one node gets: its own and no others."""
+
+from __future__ import annotations
+
+import json
+
+from infra.configure import application, database
+from infra.plan.model import Plan
+from infra.secrets.model import Secrets
+from network import flows
+from network.errors import InputError
+from network.render import haproxy
+
+
+def node_secrets(plan: Plan, secrets: Secrets, node: str) -> dict[str, object]:
+    """Return the values of ``kumiai_secrets`` for ``node``, as the roles name them."""
+    try:
+        return {
+            "application_password_files": _password_files(plan, secrets, node),
+            "database_roles": [
+                {
+                    "database": one.name,
+                    "role": one.name,
+                    "verifier": database.scram_verifier(one.name, secrets.passwords[one.password_name]),
+                }
+                for one in database.databases_on(plan.network, node)
+            ],
+            "load_balancer_pems": _pems(plan, secrets, node),
+        }
+    except KeyError as missing:
+        raise InputError(
+            f"{node}: the stack has no secret {missing}; run `kumiai up {plan.stack}`, which makes it"
+        ) from None
+
+
+def _password_files(plan: Plan, secrets: Secrets, node: str) -> dict[str, str]:
+    found = {}
+    for endpoint in application.served_by(plan.network, node):
+        passwords = {m: secrets.passwords[f"database/{endpoint.name}/{m}"] for m in endpoint.participants}
+        found[application.password_path(endpoint)] = json.dumps(passwords, indent=1) + "\n"
+    return found
+
+
+def _pems(plan: Plan, secrets: Secrets, node: str) -> dict[str, str]:
+    """Return each entry's certificate followed by its key, the order in which HAProxy reads them."""
+    resolution = flows.resolve(plan.network)
+    entries = [haproxy.entry(resolution, endpoint) for endpoint in plan.network.endpoints if node in endpoint.entry]
+    return {
+        entry.certificate: _lines(secrets.services[entry.name].certificate_pem)
+        + _lines(secrets.services[entry.name].key_pem)
+        for entry in entries
+        if entry.tls_ports
+    }
+
+
+def _lines(pem: str) -> str:
+    return pem.strip() + "\n"
