@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
 from network.flows import Accept
@@ -56,12 +56,11 @@ def disjoint(accepts: Iterable[Accept]) -> tuple[Accept, ...]:
     return tuple(sorted(result))
 
 
-def _of_wider(source: IPv4Network, sources: dict[IPv4Network, list[Accept]]) -> list[PortRange]:
-    """Return the ports that prefixes around ``source`` have already."""
-    wider: Sequence[Accept] = [a for other in _around(source) if other in sources for a in sources[other]]
-    return [a.ports for a in wider]
+def _of_wider(source: IPv4Network, sources: Mapping[IPv4Network, Iterable[Accept]]) -> list[PortRange]:
+    """Return the ports that prefixes around ``source`` have already.
 
-
-def _around(prefix: IPv4Network) -> Iterable[IPv4Network]:
-    """Return the prefixes that contain ``prefix``, itself excluded: at most 32, whatever the number of sources."""
-    return (prefix.supernet(new_prefix=length) for length in range(prefix.prefixlen))
+    At most 32 lengths are looked up, and mostly one: a comparison with every other source would grow with its square.
+    """
+    lengths = {other.prefixlen for other in sources if other.prefixlen < source.prefixlen}
+    around = (source.supernet(new_prefix=length) for length in sorted(lengths))
+    return [accept.ports for other in around for accept in sources.get(other, ())]

@@ -242,6 +242,13 @@ def test_it_passes_nothing_before_its_rules_are_loaded() -> None:
         assert passed(booting, {path}) == {path}
 
 
+def test_reloading_switches_forwarding_on_too() -> None:
+    """The service may run already, without the drop-in, when a machine becomes a gateway."""
+    unit = demo.files()[GATEWAY][UNIT]
+    on = "/bin/sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'"
+    assert {f"ExecStartPost={on}", f"ExecReload={on}"} <= set(unit.splitlines())
+
+
 def test_a_broken_file_leaves_the_old_rules_in_force(ruled: Machine) -> None:
     before = ruled.sh("nft", "-s", "list", "ruleset")
     broken = demo.files()[GATEWAY][RULES].replace("policy drop", "policy perhaps", 1)

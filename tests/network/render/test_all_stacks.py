@@ -1,0 +1,28 @@
+"""Every stack file of the project can be rendered, and the kernel takes its rules."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+import infra.plan
+from infra.process import run
+from network import render
+from network.render import haproxy, nftables
+from tests.network.render import demo
+
+STACKS = sorted(
+    p for p in demo.STACK.parent.glob("*.yaml") if p.suffixes == [".yaml"] and not p.stem.startswith("Pulumi")
+)
+
+
+@pytest.mark.parametrize("stack", STACKS, ids=lambda path: path.stem)
+def test_rules_of_every_node_load(stack: pathlib.Path) -> None:
+    network = infra.plan.compute(stack, demo.AS_OF).plan.network
+    files = render.render_all(network)
+    assert set(files) == {node.name for node in network.nodes}
+    entries = {node for endpoint in network.endpoints for node in endpoint.entry}
+    assert {name for name, texts in files.items() if haproxy.PATH in texts} == entries
+    # One after the other in one namespace: each file replaces the rules before it.
+    run("unshare", "-rn", "nft", "-f", "-", stdin="\n".join(texts[nftables.RULES] for texts in files.values()))
