@@ -47,7 +47,8 @@ class Place:
     text: str = ""
     key_line: int = 0
     key_column: int = 0
-    children: dict[str | int, Place] = dataclasses.field(default_factory=dict)
+    children: dict[str | int, Place] | None = None
+    """None for a scalar."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Source:
         """Return the place of ``path``, or of the deepest object on the way that the file really has."""
         place = self.root
         for part in path:
-            below = place.children.get(part)
+            below = (place.children or {}).get(part)
             if below is None:
                 break
             place = below
@@ -117,6 +118,8 @@ class _Builder:
     def __init__(self, parser: Any, file: str) -> None:  # noqa: ANN401 — PyYAML's loaders have no common type
         self.next_event = parser.get_event
         self.file = file
+        self.path: list[str | int] = []
+        """Where the builder is; a tuple is made of it only when something is refused there."""
         self.findings: list[Finding] = []
         self.unreadable = False
         """True when the tree does not hold what the file seems to say: an alias or merge key was left out."""
@@ -128,85 +131,87 @@ class _Builder:
             raise DeclarationError(
                 [Finding(self.file, 1, 1, "the file is empty; a stack file begins with `kumiai: 1`")]
             )
-        tree, root = self._value(self.next_event(), (), 0)
+        tree, root = self._value(self.next_event())
         self.next_event()  # document end
         event = self.next_event()
         if not isinstance(event, yaml.StreamEndEvent):
-            self._refuse(event, (), "a second document begins here; one file holds one stack")
+            self._refuse(event, "a second document begins here; one file holds one stack")
             raise DeclarationError(self.findings)
         if self.unreadable:
             raise DeclarationError(self.findings)
         return Source(self.file, tree, root, tuple(self.findings))
 
-    def _value(self, event: yaml.Event, path: Path, depth: int) -> tuple[object, Place]:
+    def _value(self, event: Any) -> tuple[object, Place]:  # noqa: ANN401 — every event has its own attributes
         place = Place(*_start(event))
-        if isinstance(event, yaml.ScalarEvent):
-            self._refuse_decoration(event, path)
-            place.text = event.value
-            # Any quote or block style makes it text; style is None (pure) or "" (C) for a plain scalar.
-            return (event.value if event.style else scalar(event.value)), place
         if isinstance(event, yaml.AliasEvent):
-            self._refuse(event, path, f"`*{event.anchor}` repeats another part of the file; write the values out")
+            self._refuse(event, f"`*{event.anchor}` repeats another part of the file; write the values out")
             self.unreadable = True
             return None, place
-        if depth >= _MAX_DEPTH:
-            raise DeclarationError([*self.findings, self._finding(event, path, "nested too deeply for a stack file")])
-        self._refuse_decoration(event, path)
+        if event.anchor is not None or event.tag is not None:
+            self._refuse_decoration(event)
+        if isinstance(event, yaml.ScalarEvent):
+            place.text = text = event.value
+            # Any quote or block style makes it text; style is None (pure) or "" (C) for a plain scalar.
+            return (text if event.style else scalar(text)), place
+        if len(self.path) >= _MAX_DEPTH:
+            self._refuse(event, "nested too deeply for a stack file")
+            raise DeclarationError(self.findings)
+        place.children = {}
         if isinstance(event, yaml.SequenceStartEvent):
-            return self._sequence(place, path, depth), place
-        return self._mapping(place, path, depth), place
+            return self._sequence(place.children), place
+        return self._mapping(place.children), place
 
-    def _sequence(self, place: Place, path: Path, depth: int) -> list[object]:
+    def _sequence(self, children: dict[str | int, Place]) -> list[object]:
         items: list[object] = []
         while not isinstance(event := self.next_event(), yaml.SequenceEndEvent):
             index = len(items)
-            value, below = self._value(event, (*path, index), depth + 1)
-            place.children[index] = below
+            self.path.append(index)
+            value, children[index] = self._value(event)
             if value is None and isinstance(event, yaml.ScalarEvent):
-                self._refuse(event, (*path, index), "an entry of a list has no value; give one or remove it")
+                self._refuse(event, "an entry of a list has no value; give one or remove it")
             items.append(value)
+            self.path.pop()
         return items
 
-    def _mapping(self, place: Place, path: Path, depth: int) -> dict[str, object]:
+    def _mapping(self, children: dict[str | int, Place]) -> dict[str, object]:
         values: dict[str, object] = {}
         while not isinstance(key_event := self.next_event(), yaml.MappingEndEvent):
-            key = self._key(key_event, path)
-            value, below = self._value(self.next_event(), (*path, key), depth + 1)
-            below.key_line, below.key_column = _start(key_event)
+            key = self._key(key_event)
+            self.path.append(key)
+            value, place = self._value(self.next_event())
+            place.key_line, place.key_column = _start(key_event)
             if key == "<<":
-                self._refuse(key_event, path, "the merge key `<<` is not allowed; write the keys out")
+                self._refuse(key_event, "the merge key `<<` is not allowed; write the keys out")
                 self.unreadable = True
-            elif (first := place.children.get(key)) is not None:
-                where = f"line {first.key_line}, column {first.key_column}"
-                self._refuse(key_event, (*path, key), f"key `{key}` stands here a second time; the first is at {where}")
+            elif key in values:
+                where = f"line {children[key].key_line}, column {children[key].key_column}"
+                self._refuse(key_event, f"key `{key}` stands here a second time; the first is at {where}")
             else:
                 if value is None and not self.unreadable:
-                    self._refuse(key_event, (*path, key), f"`{key}` has no value; give one or remove the key")
+                    self._refuse(key_event, f"`{key}` has no value; give one or remove the key")
                 values[key] = value
-                place.children[key] = below
+                children[key] = place
+            self.path.pop()
         return values
 
-    def _key(self, event: yaml.Event, path: Path) -> str:
+    def _key(self, event: Any) -> str:  # noqa: ANN401 — every event has its own attributes
         """Return the key as it is written: ``true`` and ``1`` are names here like any other."""
-        if isinstance(event, yaml.ScalarEvent):
-            self._refuse_decoration(event, path)
-            return event.value
-        raise DeclarationError(
-            [*self.findings, self._finding(event, path, "a key must be a single word; check brackets and braces here")]
-        )
+        if not isinstance(event, yaml.ScalarEvent):
+            self._refuse(event, "a key must be a single word; check brackets and braces here")
+            raise DeclarationError(self.findings)
+        if event.anchor is not None or event.tag is not None:
+            self._refuse_decoration(event)
+        return event.value
 
-    def _refuse_decoration(self, event: Any, path: Path) -> None:  # noqa: ANN401 — three event types share these
+    def _refuse_decoration(self, event: Any) -> None:  # noqa: ANN401 — three event types share these
         if event.anchor is not None:
-            self._refuse(event, path, f"the anchor `&{event.anchor}` is not allowed; write the values out")
+            self._refuse(event, f"the anchor `&{event.anchor}` is not allowed; write the values out")
         if event.tag is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self._refuse(event, path, f"the tag `{tag}` is not allowed; remove it")
+            self._refuse(event, f"the tag `{tag}` is not allowed; remove it")
 
-    def _refuse(self, event: yaml.Event, path: Path, message: str) -> None:
-        self.findings.append(self._finding(event, path, message))
-
-    def _finding(self, event: yaml.Event, path: Path, message: str) -> Finding:
-        return Finding(self.file, *_start(event), message, path)
+    def _refuse(self, event: Any, message: str) -> None:  # noqa: ANN401 — every event has a start
+        self.findings.append(Finding(self.file, *_start(event), message, tuple(self.path)))
 
 
 def _decoded(data: bytes, file: str) -> str:

@@ -86,7 +86,7 @@ def test_a_damaged_part_never_breaks_the_checks_of_the_rest(key: str) -> None:
     [
         (key, index)
         for key in ("members", "sites", "hosts", "closed_networks", "lines", "services", "flows")
-        for index in source.parse(GOOD.encode(), "f").place((key,)).children
+        for index in source.parse(GOOD.encode(), "f").place((key,)).children or ()
     ],
 )
 def test_a_damaged_object_causes_no_second_error(key: str, index: int) -> None:
