@@ -20,6 +20,7 @@ from network import errors
 
 Kind = Literal["domain", "network", "pool", "volume"]
 TIMEOUT_S = 30.0
+PROBE_TIMEOUT_S = 15.0
 WIPE_TIMEOUT_S = 120.0
 
 

@@ -1,16 +1,16 @@
 """The one module that knows pulumi_libvirt. Every hazard of the provider has its guard here, and nowhere else.
 
-H1  a changed network card is reported as updated and stays where it was      → cards replace the machine
-H1b so do a changed kernel, initrd and machine type                           → they replace it too
-H2  a resize destroys the machine                                             → volumes are resources of their own, protected
-H3  a volume of the same name is taken over with the old owner's data         → names carry node and generation or digest
-H4  every field of a volume replaces it                                       → sizes from the plan only, protected
-H5  deletion is a hard power-off, an update starts a stopped machine          → nothing is updated in place; shut down first
-H6  changed cloud-init data does not reach the machine                        → disk and root disk are named by its digest
-H7  the provider has no VLAN tags                                             → one libvirt network, one bridge, a segment
-H8  a failed creation leaves a defined machine, pools lock                    → one pool a host; the operations clean up
-H9  a machine whose provider changed stays on the old host                    → the host triggers replacement
-H10 the network of a running machine reads back as a bridge, a change for ever → cards name the bridge
+H1   a changed network card is reported as updated and stays where it was: cards replace the machine, and so do a
+     changed kernel, initrd and machine type, which share the fault
+H2   a resize destroys the machine: volumes are resources of their own, protected
+H3   a volume of the same name is taken over with the old owner's data: names carry node and generation, or a digest
+H4   every field of a volume replaces it: sizes come from the plan only, and volumes are protected
+H5   deletion is a hard power-off, an update starts a stopped machine: the operations shut down first
+H6   changed cloud-init data does not reach the machine: its disk and the root disk are named by its digest
+H7   the provider has no VLAN tags: a segment is one libvirt network on one bridge
+H8   a failed creation leaves a defined machine, and pools lock: the operations clean up, a host has one pool
+H9   a resource whose provider changed stays on the old host: the host triggers replacement
+H10  the network of a running machine reads back as a bridge, a change for ever: cards name the bridge
 """
 
 from __future__ import annotations
@@ -28,7 +28,20 @@ CARD_PROPERTIES_THAT_REPLACE = ["networkInterfaces", "kernel", "initrd", "machin
 MACHINE_TYPE = "q35"
 
 
-def provider(host: str, uri: str, parent: pulumi.Resource) -> libvirt.Provider:
+def unknown() -> pulumi.Output[str]:
+    """Return a value that is not known yet; a provider with such a setting is not started."""
+    return pulumi.Output(set(), _nothing(), _not_known())
+
+
+async def _nothing() -> str:
+    return ""
+
+
+async def _not_known() -> bool:
+    return False
+
+
+def provider(host: str, uri: pulumi.Input[str], parent: pulumi.Resource) -> libvirt.Provider:
     """Return the connection to a host. A changed address of the host changes nothing on it."""
     return libvirt.Provider(host, uri=uri, opts=pulumi.ResourceOptions(parent=parent))
 
@@ -114,7 +127,7 @@ def seed_volume(
     node: str, name: str, digest: str, host: str, source: pathlib.Path, *, storage: libvirt.Pool,
     parent: pulumi.Resource, connection: libvirt.Provider,
 ) -> libvirt.Volume:  # fmt: skip
-    """Return the cloud-init disk (H6). It is an ordinary volume: the provider's own kind keeps its text in the state."""
+    """Return the cloud-init disk (H6): an ordinary volume, as the provider's own kind keeps its text in the state."""
     return libvirt.Volume(
         f"{node}.seed.{digest}",
         name=name,

@@ -27,6 +27,8 @@ class Surroundings:
 
     uris: Mapping[str, str]
     """Host → libvirt URI."""
+    silent: frozenset[str]
+    """Hosts that a preview must not ask."""
     accelerators: Mapping[str, domain_xml.Accelerator]
     images: Mapping[str, Image]
     """Image id → where it lies on this machine."""
@@ -42,6 +44,10 @@ class Surroundings:
         """Say whether the volumes of ``node`` are protected."""
         return not self.allow_data_loss & {node, ANY_NODE}
 
+    def uri(self, host: str) -> pulumi.Input[str]:
+        """Return the URI of ``host``; unknown for a silent one, so that the engine previews without connecting."""
+        return adapter.unknown() if host in self.silent else self.uris[host]
+
     def image_of(self, node: model.Node) -> Image:
         """Return the image that ``node`` is pinned to."""
         image = node.image or self.default_image
@@ -53,7 +59,7 @@ class Surroundings:
 class Host(pulumi.ComponentResource):
     """A hypervisor: the connection, the stack's pool and the guest images that its nodes are made from."""
 
-    def __init__(self, stack: str, host: str, uri: str, images: Mapping[str, Image]) -> None:
+    def __init__(self, stack: str, host: str, uri: pulumi.Input[str], images: Mapping[str, Image]) -> None:
         super().__init__("kumiai:infra:Host", host)
         self.id = host
         self.connection = adapter.provider(host, uri, self)
@@ -162,7 +168,7 @@ def build(plan: model.Plan, site: str, surroundings: Surroundings) -> None:
     for host in plan.hosts:
         images = {surroundings.image_of(node).id: surroundings.image_of(node) for node in nodes if node.host == host.id}
         if images:
-            hosts[host.id] = Host(plan.stack, host.id, surroundings.uris[host.id], images)
+            hosts[host.id] = Host(plan.stack, host.id, surroundings.uri(host.id), images)
     segments: dict[str, Segment] = {}
     for segment in plan.network.segments:
         used = {n.host for n in nodes if segment.name in plan.network.node_by_name[n.name].segments}

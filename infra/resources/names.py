@@ -1,8 +1,8 @@
 """Names on the hypervisors. A name says whose an object is: what does not carry a stack's mark is never touched.
 
 ``kumiai.demo.juki-ap1`` is a domain, ``kumiai.demo.juki-ap1.data.g1`` its data volume, ``kumiai.demo`` the pool,
-``kumiai.demo.image.trixie-3f2a90c1d4e7.root`` a base volume, ``kumiai.demo.dc1-mgmt`` a network. Identifiers have no dot, so a name
-splits in one way only.
+``kumiai.demo.image.trixie-3f2a90c1d4e7.root`` a base volume, ``kumiai.demo.dc1-mgmt`` a network. Identifiers have no
+dot, so a name splits in one way only.
 """
 
 from __future__ import annotations
@@ -84,6 +84,6 @@ def volume_mark(stack: str, name: str) -> VolumeMark | None:
         case ["image", image, ("root" | "kernel" | "initrd") as part]:
             return VolumeMark(kind="image", subject=image, detail=part)
         case [node, ("root" | "data" | "seed") as kind, detail]:
-            return VolumeMark(kind=kind, subject=node, detail=detail)  # type: ignore[arg-type]  # matched above
+            return VolumeMark(kind=kind, subject=node, detail=detail)
         case _:
             return None

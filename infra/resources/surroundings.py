@@ -20,6 +20,8 @@ OWN_IMAGE = "file-"
 """Beginning of the identifier of an operator's own image, which brings its own boot loader."""
 LOST = "KUMIAI_LOST"
 """Hosts that are left out of this run, with commas."""
+SILENT = "KUMIAI_SILENT"
+"""Hosts that do not answer: a preview goes without asking them, with commas."""
 STACK_FILE = "KUMIAI_STACK_FILE"
 """The stack file, when it does not lie in stacks/."""
 AS_OF = "KUMIAI_AS_OF"
@@ -39,6 +41,7 @@ def collect(
     images = {node.image or default_image for node in plan.nodes} - {None}
     return Surroundings(
         uris={host: access.libvirt_uri(plan, host) for host in hosts},
+        silent=names_in(environ.get(SILENT, "")) if preview else frozenset(),
         accelerators={host: access.accelerator(plan, host) for host in hosts},
         images={image: located(image) for image in images if image is not None},
         default_image=default_image,
@@ -69,3 +72,12 @@ def names_in(text: str) -> frozenset[str]:
 def today() -> datetime.date:
     """Return the day in Japan, where the plans are for."""
     return datetime.datetime.now(tz=datetime.timezone(datetime.timedelta(hours=9), "JST")).date()
+
+
+def keep_own(image: Image) -> None:
+    """Keep an operator's own image where the program looks for images."""
+    if image.id.startswith(OWN_IMAGE):
+        place = located(image.id).root
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        place.symlink_to(image.root)

@@ -1,0 +1,186 @@
+"""First contact: waits until the machines answer on SSH as themselves, then wipes their first-boot disks."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from infra import process
+from infra.hosts import access
+from infra.image import cloud_init
+from infra.operations.virsh import Hypervisor
+from infra.plan.model import Node, Plan
+from infra.resources import domain_xml, names
+from infra.secrets.model import Secrets
+from network import errors
+
+LIMIT_S = 900.0
+"""An emulated machine takes one to three minutes; more is a fault."""
+MARKER_LIMIT_S = 120.0
+"""How long after its first answer a machine may still be busy with its first boot."""
+POLL_S = 2.0
+CONNECT_S = 10
+ISO_MAGIC_OFFSET = 32769
+"""An ISO 9660 volume says ``CD001`` here; a wiped one has zeros."""
+ISO_MAGIC = b"CD001"
+CONSOLE_LINES = 8
+
+Progress = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How one machine answered."""
+
+    node: str
+    seconds: float | None
+    """Since the wait began; None: it never did."""
+    booted: bool
+    """Whether its first boot is over."""
+    cause: str
+    """The last thing that ssh said."""
+
+
+def wait_ssh(
+    plan: Plan,
+    site: str,
+    secrets: Secrets,
+    *,
+    lost: Sequence[str] = (),
+    progress: Progress = lambda _: None,
+    limit_s: float = LIMIT_S,
+) -> Mapping[str, Answer]:
+    """Wait until every machine of ``site`` answers on SSH, as itself; return how each did.
+
+    A machine that does not show the host key it was given does not count: nobody trusts on first use.
+    """
+    nodes = [node for node in plan.nodes if node.site == site and node.host not in lost]
+    answers: dict[str, Answer] = {}
+    # Interrupted, the pool must not wait for its threads to run into their limit.
+    stop = threading.Event()
+    with ssh_files(plan, secrets, nodes) as options, ThreadPoolExecutor(max_workers=max(1, len(nodes))) as pool:
+        arguments = (*options, *access.station_ssh_args(plan, site, lost))
+        waits = [
+            pool.submit(_await_one, plan, node, arguments, limit_s=limit_s, stop=stop, progress=progress)
+            for node in nodes
+        ]
+        try:
+            for wait in as_completed(waits):
+                answer = wait.result()
+                answers[answer.node] = answer
+        except BaseException:
+            stop.set()
+            raise
+    return answers
+
+
+def require_answers(plan: Plan, answers: Mapping[str, Answer], limit_s: float = LIMIT_S) -> None:
+    """Raise an error that names every machine that did not answer, with the last lines of its console."""
+    silent = [answer for answer in answers.values() if answer.seconds is None]
+    if not silent:
+        return
+    lines = [f"{len(silent)} of {len(answers)} machines did not answer on SSH within {limit_s:g} s"]
+    for answer in sorted(silent, key=lambda a: a.node):
+        host = plan.node_by_name[answer.node].host
+        lines.append(f"  {answer.node} on host {host}: {answer.cause}")
+        lines += [f"    | {line}" for line in console_tail(plan, answer.node)]
+    raise errors.OperationError("\n".join(lines))
+
+
+def console_tail(plan: Plan, node: str) -> tuple[str, ...]:
+    """Return the last lines that a machine wrote to its console, as far as the host tells."""
+    log = domain_xml.console_log(names.domain(plan.stack, node))
+    with contextlib.suppress(errors.KumiaiError):
+        text = access.run_on(plan, plan.node_by_name[node].host, "tail", "-n", str(CONSOLE_LINES), log)
+        return tuple("".join(c for c in line if c.isprintable()) for line in text.splitlines() if line.strip())
+    return ()
+
+
+@contextlib.contextmanager
+def ssh_files(plan: Plan, secrets: Secrets, nodes: Sequence[Node]) -> Iterator[tuple[str, ...]]:
+    """Yield ssh options with the station's key and the pinned host keys, in files that end with this block."""
+    memory = pathlib.Path("/dev/shm")  # noqa: S108  # memory-backed; the folder in it is private
+    base = memory if memory.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="kumiai-ssh-", dir=base) as name:
+        folder = pathlib.Path(name)
+        key, known = folder / "key", folder / "known_hosts"
+        key.touch(mode=0o600)
+        key.write_text(secrets.station.private)
+        addresses = {node.name: plan.network.node_by_name[node.name].management.address.ip for node in nodes}
+        known.write_text("".join(f"{addresses[n.name]} {secrets.hosts[n.name].public}\n" for n in nodes))
+        settings = {
+            "BatchMode": "yes",
+            "ConnectTimeout": str(CONNECT_S),
+            "GlobalKnownHostsFile": "/dev/null",
+            "IdentitiesOnly": "yes",
+            "IdentityFile": str(key),
+            "LogLevel": "ERROR",
+            "StrictHostKeyChecking": "yes",
+            "UserKnownHostsFile": str(known),
+        }
+        yield ("-F", "/dev/null", *(part for pair in settings.items() for part in ("-o", "=".join(pair))))
+
+
+def _await_one(
+    plan: Plan, node: Node, options: Sequence[str], *, limit_s: float, stop: threading.Event, progress: Progress
+) -> Answer:
+    address = plan.network.node_by_name[node.name].management.address.ip
+    command = ("ssh", *options, f"{cloud_init.ACCOUNT}@{address}", "test", "-e", cloud_init.DONE_MARKER)
+    start = time.monotonic()
+    answered: float | None = None
+    cause = "no answer"
+    while not stop.is_set():
+        done = process.probe(*command, timeout_s=3 * CONNECT_S)
+        now = time.monotonic() - start
+        if done.returncode in (0, 1):
+            if answered is None:
+                answered = now
+                progress(f"{node.name} answers on SSH after {now:.0f} s")
+            if done.ok:
+                return Answer(node=node.name, seconds=answered, booted=True, cause="")
+        else:
+            cause = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        if (answered is None and now > limit_s) or (answered is not None and now - answered > MARKER_LIMIT_S):
+            break
+        stop.wait(POLL_S)
+    return Answer(node=node.name, seconds=answered, booted=False, cause=cause)
+
+
+def wipe_seeds(
+    plan: Plan, hosts: Mapping[str, Hypervisor], booted: Sequence[str], progress: Progress = lambda _: None
+) -> tuple[str, ...]:
+    """Overwrite the first-boot disks of ``booted`` machines with zeros; return the volumes that were not wiped before.
+
+    The disks hold the machines' SSH host keys, and nothing reads them again: the first boot has turned cloud-init off.
+    """
+    wiped = []
+    for node in sorted(booted):
+        hypervisor = hosts[plan.node_by_name[node].host]
+        for volume in seed_volumes(plan.stack, hypervisor, node):
+            if not is_wiped(hypervisor, volume):
+                hypervisor.wipe_volume(volume)
+                wiped.append(volume)
+    if wiped:
+        progress(f"{len(wiped)} first-boot disks wiped")
+    return tuple(wiped)
+
+
+def seed_volumes(stack: str, hypervisor: Hypervisor, node: str) -> tuple[str, ...]:
+    """Return the first-boot disks of ``node`` on a host."""
+    found = []
+    for thing in sorted(hypervisor.marked()):
+        mark = names.volume_mark(stack, thing.name) if thing.kind == "volume" else None
+        if mark is not None and mark.kind == "seed" and mark.subject == node:
+            found.append(thing.name)
+    return tuple(found)
+
+
+def is_wiped(hypervisor: Hypervisor, volume: str) -> bool:
+    """Say whether a first-boot disk holds nothing any more."""
+    return hypervisor.read_volume(volume, ISO_MAGIC_OFFSET, len(ISO_MAGIC)) != ISO_MAGIC

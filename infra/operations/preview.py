@@ -1,0 +1,46 @@
+"""What ``up`` would do. Changes nothing: no state, no host, no key."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from infra.operations import changes, engine_run, run, virsh
+from infra.operations.run import Request
+from infra.plan.model import Plan
+from infra.resources import surroundings
+from network import errors
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """The changes of one site."""
+
+    changes: tuple[changes.Change, ...]
+    notes: tuple[str, ...]
+    """What could not be looked at."""
+
+
+def preview_site(plan: Plan, site: str, request: Request) -> Preview:
+    """Return what ``up`` would do on ``site``.
+
+    Of a host that does not answer, the preview tells what the declaration changes, not what the host really holds.
+    """
+    silent = silent_hosts(plan, site, request)
+    settings = {surroundings.SILENT: ",".join(sorted(silent))}
+    place = run.open_site(request, plan, site, settings)
+    place.create()
+    record = engine_run.preview(place)
+    engine_run.require_success(place, record, "the preview failed")
+    notes = tuple(f"{cause}; what it holds was not compared" for cause in silent.values())
+    return Preview(changes=changes.classify(record.steps, request.allow_data_loss), notes=notes)
+
+
+def silent_hosts(plan: Plan, site: str, request: Request) -> dict[str, str]:
+    """Return the hosts of ``site`` that do not answer, each with the cause."""
+    silent = {}
+    for name, hypervisor in virsh.hypervisors(plan, site, request.lost).items():
+        try:
+            hypervisor.call("version", timeout_s=virsh.PROBE_TIMEOUT_S)
+        except errors.EnvironmentLackError as e:
+            silent[name] = str(e)
+    return silent
