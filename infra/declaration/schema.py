@@ -25,6 +25,8 @@ def _without_null(node: Any) -> Any:  # noqa: ANN401 — JSON
     if not isinstance(node, dict):
         return node
     tidy = {key: _without_null(value) for key, value in node.items() if not (key == "default" and value is None)}
+    if isinstance(tidy.get("default"), dict):
+        tidy["default"] = {key: value for key, value in tidy["default"].items() if value is not None}
     options = tidy.get("anyOf")
     if isinstance(options, list):
         real = [option for option in options if option != {"type": "null"}]

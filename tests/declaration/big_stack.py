@@ -91,4 +91,6 @@ def load_seconds(services: int) -> float:
 
 if __name__ == "__main__":
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
-    sys.stdout.write(f"{count} services: {load_seconds(count):.2f} s\n")
+    wall_s, before_s = load_seconds(count), time.process_time()
+    load_seconds(count)
+    sys.stdout.write(f"{count} services: {wall_s:.2f} s, of which {time.process_time() - before_s:.2f} s on the CPU\n")
