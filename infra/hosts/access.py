@@ -99,7 +99,7 @@ def require_reachable(plan: Plan, hosts: Collection[str]) -> None:
 
 
 def hub(plan: Plan, site: str, lost: Collection[str] = ()) -> str:
-    """Return the host of ``site`` with the management station: the first one, in the order of the plan, that is left."""
+    """Return the host of ``site`` with the management station: the first one in the plan that is not lost."""
     for host in plan.hosts:
         if host.site == site and host.id not in lost:
             return host.id
