@@ -21,6 +21,7 @@ from network import endpoints, ports, service_ports
 from network.errors import OperationError
 from network.model import Flow, NetworkNode, NetworkPlan, ServiceEndpoint, Vip
 
+NTP = ports.PortRange("udp", 123, 123)
 SSH = ports.PortRange("tcp", 22, 22)
 POSTGRESQL = ports.PortRange("tcp", 5432, 5432)
 FROM_ENDPOINTS = frozenset({"database", "load_balancing", "management"})
@@ -79,6 +80,11 @@ class Resolution:
     def asked_by(self, address: IPv4Address) -> Sequence[Accept]:
         """Return what the single address ``address`` may open."""
         return self._by_source.get(IPv4Network(address), ())
+
+    def out_of(self, node: NetworkNode) -> tuple[Accept, ...]:
+        """Return what ``node`` opens itself from its own addresses, sorted."""
+        own = [address.ip for interface in node.interfaces for address in interface.addresses]
+        return tuple(sorted(accept for address in own for accept in self.asked_by(address)))
 
     def reached_at(self, address: IPv4Address) -> Sequence[ServiceEndpoint]:
         """Return the services with the virtual address ``address``."""
@@ -281,17 +287,21 @@ def _belong_together(source: _Side, target: _Side, label: str) -> bool:
 
 
 def _management(network: NetworkPlan) -> Iterator[Accept]:
+    """The station of a site opens SSH to its nodes, and they ask it for the time; nothing else is on management."""
     segments = {site: network.management_segment(site).name for site in network.stations}
     for node in network.nodes:
-        segment = segments[node.site]
-        yield Accept(
-            source_segment=segment,
-            source=IPv4Network(network.stations[node.site].ip),
-            target_segment=segment,
-            target=_address(network, node.name, segment),
-            ports=SSH,
-            flow=f"management station -> {node.name}",
-        )
+        segment, station = segments[node.site], network.stations[node.site].ip
+        own = _address(network, node.name, segment)
+        opened = ((station, own, SSH, "management station ->"), (own, station, NTP, "time of"))
+        for source, target, allowed, what in opened:
+            yield Accept(
+                source_segment=segment,
+                source=IPv4Network(source),
+                target_segment=segment,
+                target=target,
+                ports=allowed,
+                flow=f"{what} {node.name}",
+            )
 
 
 def _inside(network: NetworkPlan, endpoint: ServiceEndpoint, of_applications: Mapping[str, int]) -> Iterator[Accept]:

@@ -6,7 +6,7 @@ nonsense, and nobody could read back what is in force. The sets hold intervals a
 the kernel demands.
 
 What is sent: a gateway's own programs stand in all its segments at once and would go round the forward chain, so a
-gateway sends nothing but answers. A node's sending is free: every receiver filters, and the gateway between.
+gateway opens only what the plan says of it. A node's sending is free: every receiver filters, and the gateway between.
 """
 
 from __future__ import annotations
@@ -66,9 +66,15 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
     admitted = _sets(node, arriving)
     if node.role == "gateway":
         passed = resolution.through(node)
-        view = {"node": node, "admitted": admitted, "passed": _sets(node, passed), "partners": partners(node, passed)}
         return {
-            RULES: lay_out("nftables_gateway.conf.j2", **view),
+            RULES: lay_out(
+                "nftables_gateway.conf.j2",
+                node=node,
+                passed=_sets(node, passed),
+                partners=partners(node, passed),
+                admitted=admitted,
+                sent=_sets(node, (a for a in resolution.out_of(node) if not a.crosses)),
+            ),
             UNIT: lay_out("nftables_gateway.service.j2"),
         }
     peers = keepalived.peers(resolution, node)

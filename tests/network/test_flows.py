@@ -172,6 +172,15 @@ def test_the_station_reaches_every_node_by_ssh_and_nobody_else_does() -> None:
     }
 
 
+def test_every_node_asks_the_station_for_the_time_and_nothing_else() -> None:
+    network = small.network()
+    asked = [a for a in flows.resolve(network).accepts if str(a.target) == "10.0.0.1"]
+    assert {str(a.source.network_address) for a in asked} == {str(n.management.address.ip) for n in network.nodes}
+    assert {(a.source_segment, a.target_segment, str(a.ports)) for a in asked} == {
+        ("management", "management", "udp/123")
+    }
+
+
 def test_services_on_the_same_nodes_have_ports_of_their_own() -> None:
     network = small.network(
         endpoints=(

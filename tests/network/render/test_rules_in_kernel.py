@@ -273,10 +273,16 @@ def test_only_the_station_reaches_the_gateway_itself(ruled: Machine) -> None:
 
 
 def test_its_own_programs_cannot_go_round_the_rules(ruled: Machine) -> None:
+    station = demo.network().stations["dc1"].ip
+    ruled.know(station, "mgmt")
     before = denied(ruled, "output")
-    ruled.try_sh("bash", "-c", f"echo > /dev/udp/{vip('juki')}/443")
+    for address, port in ((vip("juki"), 443), (station, 53), (own("juki-ap1"), 123)):
+        ruled.try_sh("bash", "-c", f"echo > /dev/udp/{address}/{port}")
     assert [seen for seen in send(ruled, "dc1-management") if seen.protocol == UDP] == []
-    assert denied(ruled, "output") == before + 1
+    assert denied(ruled, "output") == before + 3
+    ruled.sh("bash", "-c", f"echo > /dev/udp/{station}/123")
+    (asked,) = (seen for seen in send(ruled, "dc1-management") if seen.protocol == UDP)
+    assert (asked.card, asked.target, asked.port) == ("mgmt", station, 123), "it may ask the station for the time"
 
 
 HOST = "juki-ap1"
