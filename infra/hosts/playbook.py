@@ -82,9 +82,9 @@ def inventory(plan: Plan, scripts: Mapping[str, str], directory: pathlib.Path) -
         there = access.remote(plan.host_by_id[host])
         hosts[host] = {"hypervisor_stack": plan.stack, "hypervisor_network_script": str(path)}
         if there is None:
-            hosts[host]["ansible_connection"] = "local"
+            hosts[host] |= {"ansible_connection": "local", "ansible_become": os.geteuid() != 0}
         else:
-            hosts[host] |= {"ansible_host": there.host, "ansible_user": there.user}
+            hosts[host] |= {"ansible_host": there.host, "ansible_user": there.user, "ansible_become": there.user != "root"}
             hosts[host] |= {"ansible_port": there.port} if there.port else {}
     return {GROUP: {"hosts": hosts}}
 
