@@ -114,6 +114,7 @@ def _kill(child: "subprocess.Popen[str]") -> None:
     """End ``child`` and its process group. The leader is not yet waited for, so the group's id is still its own."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
+    child.wait()  # after Ctrl-C nobody else does
 
 
 def _redacted(text: str, secrets: Collection[str]) -> str:
