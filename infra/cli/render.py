@@ -21,12 +21,13 @@ def command(
     """
     import infra.plan
     from infra.configure import files
-    from network.render import render_node
+    from network.render import render_all
 
     computed = infra.plan.compute(common.stack_file(stack), common.as_of_date(as_of))
+    network = render_all(computed.plan.network)
     count = 0
     for node in computed.plan.nodes:
-        rendered = {**render_node(computed.plan.network, node.name), **files.render_node(computed.plan, node.name)}
+        rendered = {**network[node.name], **files.render_node(computed.plan, node.name)}
         for name, text in sorted(rendered.items()):
             target = output / node.name / name.removeprefix("/")
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -85,6 +85,7 @@ def prepare(stack: str, host: str) -> tuple[str, ...]:
             libvirts.mkdir(parents=True)
             made.append(str(libvirts))
     (store / "lib" / "images").mkdir(exist_ok=True)  # where Debian's package puts disks
+    (store / "log" / "qemu").mkdir(exist_ok=True)  # and where virtlogd keeps what machines write to their consoles
     etc = store / "etc"
     identity = uuid.UUID(bytes=hashlib.sha256(f"{stack}/{host}".encode()).digest()[:16], version=4)
     (etc / "qemu.conf").write_text(QEMU_CONF, encoding="utf-8")
