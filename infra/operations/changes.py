@@ -142,7 +142,8 @@ def _node(steps: Sequence[Step]) -> tuple[Impact, tuple[str, ...]]:
     domain = operations.get("domain", set())
     if domain & _REPLACING:
         impact = max(impact, Impact.RESTART)
-        reasons += _domain_reasons([step for step in steps if _part_name(step) == "domain"])
+        said = _domain_reasons([step for step in steps if _part_name(step) == "domain"])
+        reasons += [] if said == [_DISKS_CHANGE] and reasons else said
     elif "create" in domain:
         # A machine whose disks are there already is started again, not made.
         made_anew = "create" in operations.get("root", set())
@@ -159,6 +160,7 @@ def _node(steps: Sequence[Step]) -> tuple[Impact, tuple[str, ...]]:
     return impact, tuple(dict.fromkeys(reasons))
 
 
+_DISKS_CHANGE = "its disks change"
 _PARTS = {"root": "the root disk", "data": "the data volume"}
 
 
@@ -182,7 +184,7 @@ def _volume_reason(part: str, steps: Sequence[Step]) -> str:
         elif old_image != new_image:
             why = f"guest image {old_image.rpartition('.root.')[2]} → {new_image.rpartition('.root.')[2]}"
         elif old_digest != new_digest:
-            why = "what the first boot is told changes (cloud-init: keys, host name, management address), or the host"
+            why = "what its first boot is told changes (cloud-init: keys, management address), or its host"
     return f"{_PARTS[part]} is replaced: {why}"
 
 
@@ -200,7 +202,7 @@ def _domain_reasons(steps: Sequence[Step]) -> list[str]:
     if "xml" in top and "networkInterfaces" not in top:
         reasons.append("machine settings change")
     if "disks" in top and not reasons:
-        reasons.append("its disks change")
+        reasons.append(_DISKS_CHANGE)
     if not reasons:
         reasons.append(f"changed: {', '.join(sorted(top))}" if top else "what it depends on is made anew")
     return reasons

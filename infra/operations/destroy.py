@@ -43,9 +43,8 @@ def destroy_site(plan: Plan, site: str, request: Request, progress: Progress) ->
     """
     place = run.open_site(request, plan, site)
     hosts = virsh.hypervisors(plan, site, request.lost)
-    interrupted.await_programs(place, progress)
-    interrupted.clear_stale_locks(place)
     present = virsh.probe_all(hosts)
+    interrupted.clean_up(place, progress)
     everything = frozenset().union(*present.values())
     require_allowed(plan, site, stateful_nodes(everything, plan.stack), request.allow_data_loss)
     if place.exists:

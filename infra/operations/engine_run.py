@@ -17,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from infra import process
+from infra.engine import pins
 from infra.operations import state
 from infra.operations.changes import Step
 from infra.operations.workspace import RUN_MARK, Workspace
@@ -106,6 +107,7 @@ def require_success(place: Workspace, record: Record, what: str) -> None:
 
 
 def _open(place: Workspace, settings: Mapping[str, str]) -> automation.Stack:
+    import semver  # noqa: PLC0415
     from pulumi import automation  # noqa: PLC0415
 
     class Command(automation.PulumiCommand):
@@ -113,7 +115,8 @@ def _open(place: Workspace, settings: Mapping[str, str]) -> automation.Stack:
 
         def __init__(self) -> None:
             self.command = str(place.pulumi)
-            self.version = None
+            # At least this one: `ensure_engine` has looked, and asking again takes time.
+            self.version = semver.VersionInfo(*pins.PULUMI_VERSION)
 
         def run(
             self,

@@ -70,6 +70,40 @@ def clear_stale_locks(place: Workspace) -> tuple[Lock, ...]:
     return tuple(cleared)
 
 
+def mend(place: Workspace) -> tuple[pathlib.Path, ...]:
+    """Repair a local state back end whose engine was killed while it wrote; return the files that were removed.
+
+    The state itself is written beside and then renamed, but its companion file (``….json.attrs``, a few headers that
+    nobody needs) is not: half written, it makes the engine refuse the state with the one word "EOF". Call it only when
+    no engine is at work.
+    """
+    folder = place.state_folder()
+    removed = []
+    for path in sorted((folder / ".pulumi").glob("**/*")) if folder is not None else ():
+        half = path.suffix == ".attrs" and not _is_json(path)
+        if half or (path.suffix == ".tmp" and place.name in path.name):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return tuple(removed)
+
+
+def _is_json(path: pathlib.Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return True
+
+
+def clean_up(place: Workspace, progress: Callable[[str], None]) -> None:
+    """Wait for, or clear away, what an interrupted run left of itself on this machine, before the engine is asked."""
+    await_programs(place, progress)
+    for lock in clear_stale_locks(place):
+        progress(f"cleared the lock of process {lock.pid}, which is dead")
+    if mend(place):
+        progress("repaired the state: an interrupted run had left half-written files")
+
+
 def await_programs(place: Workspace, progress: Callable[[str], None], limit_s: float = ENDING_S) -> None:
     """Wait until no program of an earlier run is at work; one whose Kumiai still lives is not ours to wait for.
 

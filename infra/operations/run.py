@@ -59,9 +59,6 @@ def settle(
     Clears what an interrupted run left: its lock, its half-made objects, its half-written operations. Touches nothing
     that carries no mark, and refuses what carries one and cannot be explained.
     """
-    interrupted.await_programs(place, progress)
-    for lock in interrupted.clear_stale_locks(place):
-        progress(f"cleared the lock of process {lock.pid}, which is dead")
     present = virsh.probe_all(hosts)
     lost.put_back(place, [host for host in lost.hosts_aside(place) if host in hosts], progress)
     deployment = place.export()

@@ -60,6 +60,10 @@ class Workspace:
                 f"{self.name}: the passphrase does not open stacks/Pulumi.{self.name}.yaml; put the right one into the "
                 f"file that {PASSPHRASE_FILE} names (default: {default_passphrase_file(os.environ)})"
             )
+        if done.stderr.strip() == "error: EOF":
+            raise errors.OperationError(
+                f"{self.name}: an interrupted run left its state half written; `kumiai up` repairs it"
+            )
         raise process.CommandError(("pulumi", *arguments), done.returncode, done.stderr)
 
     @functools.cached_property

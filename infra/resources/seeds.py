@@ -55,12 +55,13 @@ def node_seed(plan: Plan, node: Node, secrets: Secrets) -> cloud_init.NodeSeed:
 
 
 def digest(seed: cloud_init.NodeSeed, image: str | None, host: str) -> str:
-    """Return the digest of the first boot: what the disk says, to which image, on which host.
+    """Return the digest of the first boot: what the machine is told, from which image it starts, on which host.
 
-    Image and host belong to it because the disk is wiped after the first boot: a new root disk needs a new one.
+    Of values, not of files: a new Kumiai that words them otherwise must not replace machines that run. Image and host
+    belong to it because the disk is wiped after the first boot: a new root disk needs a new one.
     """
-    said = [cloud_init.user_data(seed), cloud_init.meta_data(seed), cloud_init.network_config(seed), image, host]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
+    values = {key: str(value) for key, value in dataclasses.asdict(seed).items()}
+    return hashlib.sha256(json.dumps([values, image, host], sort_keys=True).encode()).hexdigest()[:12]
 
 
 def make(plan: Plan, site: str, secrets: Secrets | None, folder: pathlib.Path) -> Mapping[str, Seed]:
