@@ -7,9 +7,9 @@ By hand, in the project's folder and its environment (``. .venv/bin/activate``):
     KUMIAI_STACK=demo ansible -i inventories/stack.py service_juki -b -a 'systemctl is-system-running'
     KUMIAI_STACK=demo ansible-inventory -i inventories/stack.py --graph
 
-The stack's secrets are decrypted with the passphrase that ``kumiai up`` uses. They never stand in the inventory: keys and
-passwords lie in a 0700 directory in memory, which a small helper process removes as soon as the program that asked for
-the inventory has ended, however it ended. ``KUMIAI_AS_OF`` sets the day of the plan (default: today).
+The stack's secrets are decrypted with the passphrase that ``kumiai up`` uses. They never stand in the inventory: keys
+and passwords lie in a 0700 directory in memory, which a small helper process removes as soon as the program that asked
+for the inventory has ended, however it ended. ``KUMIAI_AS_OF`` sets the day of the plan (default: today).
 
 ``kumiai configure`` prepares the same directory itself and names it in ``KUMIAI_INVENTORY``.
 """
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _use_environment() -> None:
-    """Go on in the project's own environment when this interpreter is another one, as with an absolute path to Ansible."""
+    """Go on in the project's own environment when this interpreter is another one."""
     python = ROOT / ".venv" / "bin" / "python"
     if sys.prefix == sys.base_prefix and python.exists():
         os.execv(python, [str(python), *sys.argv])  # noqa: S606 - no shell is wanted

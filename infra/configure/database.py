@@ -1,4 +1,4 @@
-"""PostgreSQL on one node: one database and one role per member, reachable from that service's application nodes only."""
+"""PostgreSQL on one node: one database and one role per member, open to that service's application nodes only."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def address_of(network: NetworkPlan, node: str, endpoint: ServiceEndpoint) -> IP
 
 
 def kept_by(network: NetworkPlan, node: str) -> tuple[ServiceEndpoint, ...]:
-    """Return the endpoints whose databases ``node`` serves. Until replication exists, that is the first of its nodes."""
+    """Return the endpoints whose databases ``node`` serves: it is the first of their database nodes."""
     return tuple(endpoint for endpoint in network.endpoints if flows.database_nodes(endpoint)[:1] == (node,))
 
 
@@ -74,7 +74,7 @@ def render_node(plan: Plan, node: str) -> dict[str, str]:
 def scram_verifier(role: str, password: str) -> str:
     """Return what PostgreSQL stores for ``password`` (RFC 5803): with it a server can check, but nobody can log in.
 
-    The salt is made from the role's name, so that the same password gives the same text and a second run changes nothing.
+    The salt is made from the role's name: the same password gives the same text, and a second run changes nothing.
     """
     salt = hashlib.sha256(f"kumiai {role}".encode()).digest()[:16]
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, SCRAM_ITERATIONS)

@@ -1,4 +1,4 @@
-"""The Ansible inventory of a plan: groups, and for each node what the roles install on it. Pure, and without secrets."""
+"""The Ansible inventory of a plan: groups, and what the roles install on each node. Pure, and without secrets."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def make() -> pathlib.Path:
     """Return a new empty directory in memory that only this user may enter."""
     for place in PLACES:
         if place.is_dir() and os.access(place, os.W_OK):
-            return pathlib.Path(tempfile.mkdtemp(prefix="kumiai-", dir=place))
+            return pathlib.Path(tempfile.mkdtemp(prefix="kumiai-configure-", dir=place))
     raise EnvironmentLackError("neither /dev/shm nor /run can be written; secrets need a place in memory")
 
 

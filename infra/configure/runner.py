@@ -60,8 +60,8 @@ def configure(
 ) -> Outcome:
     """Bring the nodes of ``plan``, or those in ``limit``, to their planned configuration.
 
-    A node that fails or does not answer keeps no other one from being finished; the outcome tells of each. ``secrets`` and
-    ``station_ssh_args`` (options to reach the management network) are by site.
+    A node that fails or does not answer keeps no other one from being finished; the outcome tells of each.
+    ``secrets`` and ``station_ssh_args`` (options to reach the management network) are by site.
     """
     chosen = _chosen(plan, limit)
     tracker = Tracker(chosen, progress)
@@ -114,6 +114,7 @@ def _environment(directory: pathlib.Path, strategy: Strategy, forks: int) -> dic
         "PATH": os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_FORKS": str(forks),
+        "ANSIBLE_INVENTORY_UNPARSED_FAILED": "1",
         "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(directory / "cp"),
         "KUMIAI_INVENTORY": str(directory / private.INVENTORY),

@@ -60,7 +60,7 @@ author: [Kumiai (@kumiai)]
 
 EXAMPLES = r"""
 - name: Install the firewall
-  ansible.legacy.kumiai_files:
+  kumiai_files:
     groups:
       - name: firewall
         files: {/etc/nftables.conf: "{{ base_files['/etc/nftables.conf'] }}"}
@@ -197,7 +197,7 @@ class Installer:
         mark.unlink()
 
     def _reload_units(self, group: Group) -> None:
-        """Let systemd read changed units again, if it holds an older state of one: that costs seconds on a small machine."""
+        """Let systemd read changed units again if it holds an older state: that costs seconds on a small machine."""
         names = {
             path.removeprefix(UNIT_DIRECTORY).split("/")[0] for path in group.files if path.startswith(UNIT_DIRECTORY)
         }

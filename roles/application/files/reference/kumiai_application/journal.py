@@ -23,6 +23,11 @@ class Journal:
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if path.is_socket() else None
 
+    def close(self) -> None:
+        """Give the socket back."""
+        if self._socket is not None:
+            self._socket.close()
+
     def write(self, message: str, priority: int = INFO, **fields: str | int | None) -> None:
         """Write ``message`` with ``fields``; a field ``member`` becomes KUMIAI_MEMBER."""
         named = {f"KUMIAI_{name.upper()}": str(value) for name, value in fields.items() if value is not None}

@@ -9,15 +9,16 @@ from kumiai_application.config import Config, Member
 from kumiai_application.store import Visit
 
 _STYLE = """
-:root { color-scheme: light; --ink: #1c2733; --soft: #5b6b7b; --line: #d8dfe6; --accent: #0b5fa5; --ground: #f4f6f8; }
+:root { color-scheme: light; --ink: #1c2733; --soft: #5b6b7b; --line: #d8dfe6; --accent: #0b5fa5; }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--ground); color: var(--ink); line-height: 1.7;
+body { margin: 0; background: #f4f6f8; color: var(--ink); line-height: 1.7;
        font-family: "Hiragino Sans", "Noto Sans CJK JP", "Noto Sans JP", "Yu Gothic", Meiryo, sans-serif; }
 header { background: var(--accent); color: #fff; padding: 1.2rem 1.5rem; }
 header h1 { margin: 0; font-size: 1.4rem; }
 header p { margin: 0; opacity: .9; }
 main { max-width: 56rem; margin: 1.5rem auto; padding: 0 1.5rem; }
-section { background: #fff; border: 1px solid var(--line); border-radius: .5rem; padding: 1rem 1.25rem; margin-bottom: 1.25rem; }
+section { background: #fff; border: 1px solid var(--line); border-radius: .5rem; padding: 1rem 1.25rem;
+          margin-bottom: 1.25rem; }
 h2 { font-size: 1.05rem; margin: 0 0 .6rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.25rem; margin: 0; }
 dt { color: var(--soft); } dd { margin: 0; }
@@ -30,7 +31,8 @@ td.note { overflow-wrap: anywhere; }
 form { display: flex; flex-wrap: wrap; gap: .6rem; }
 label { flex: 1 1 100%; color: var(--soft); }
 input { flex: 1 1 18rem; padding: .5rem .7rem; font: inherit; border: 1px solid var(--soft); border-radius: .35rem; }
-button { padding: .5rem 1.4rem; font: inherit; color: #fff; background: var(--accent); border: 0; border-radius: .35rem; }
+button { padding: .5rem 1.4rem; font: inherit; color: #fff; background: var(--accent); border: 0;
+         border-radius: .35rem; }
 :focus-visible { outline: 3px solid #f2b134; outline-offset: 2px; }
 """
 
@@ -62,7 +64,8 @@ def render(view: View) -> str:
 <dt>業務</dt><dd>{title}（{html.escape(view.config.service)}）</dd>
 <dt>団体</dt><dd>{html.escape(view.member.name)}</dd>
 <dt>応答した業務サーバ</dt><dd>{html.escape(view.config.node)}</dd>
-<dt>データベースサーバ</dt><dd>{html.escape(view.database_node)}（データベース {html.escape(view.member.database.name)}）</dd>
+<dt>データベースサーバ</dt>
+<dd>{html.escape(view.database_node)}（データベース {html.escape(view.member.database.name)}）</dd>
 <dt>あなたの端末</dt><dd>{html.escape(view.client)}</dd>
 </dl></section>
 <section><h2>アクセス件数</h2><p class="count">{view.count} 件</p></section>

@@ -78,7 +78,7 @@ class Store:
         self._local = threading.local()
 
     def add(self, member: Member, visit: NewVisit) -> Visit:
-        """Write ``visit`` and return it as the database has it; a number that is already there is returned unchanged."""
+        """Write ``visit`` and return it as the database has it; a number that is there already stays as it is."""
 
         def write(connection: Connection) -> Visit:
             values = (visit.client, visit.node, visit.note, visit.run, visit.number)
