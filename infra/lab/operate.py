@@ -46,6 +46,9 @@ def up(plan: Plan, progress: Progress = lambda _: None) -> tuple[str, ...]:
     with state_file.locked(plan.stack):
         changes: list[str] = []
         known = state_file.load(plan.stack) or State(stack=plan.stack)
+        if not places.NETNS.exists():  # iproute2 is about to make it, and never removes it
+            known = dataclasses.replace(known, made=(*known.made, str(places.NETNS)))
+        state_file.save(known)
         changes += draw_up(plan, progress)
         progress(f"starting libvirt on {', '.join(hosts)}")
         with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -90,12 +93,20 @@ def down(stack: str, progress: Progress = lambda _: None) -> None:
         progress("removing disks")
         shutil.rmtree(places.store_folder(stack), ignore_errors=True)
         for folder in known.made:
-            with contextlib.suppress(OSError):  # in use by now, or gone
-                pathlib.Path(folder).rmdir()
+            _give_back(pathlib.Path(folder))
         shutil.rmtree(places.run_folder(stack))
     for parent in (places.STORE, places.RUN):
         with contextlib.suppress(OSError):  # another lab is up
             parent.rmdir()
+
+
+def _give_back(folder: pathlib.Path) -> None:
+    """Remove a folder that the lab had to make outside its own, unless somebody else uses it by now."""
+    with contextlib.suppress(OSError):
+        if not any(folder.iterdir()):
+            if folder == places.NETNS:
+                process.probe("umount", str(folder))  # iproute2 mounts it onto itself
+            folder.rmdir()
 
 
 def check_programs(*, daemons_too: bool) -> None:

@@ -56,6 +56,10 @@ def test_a_second_run_changes_nothing(planned: dict[str, HostView]) -> None:
 
 JUKI, MANAGEMENT, LINE = BRIDGE["juki"], BRIDGE["management-dc1"], BRIDGE["nishiki-main-mynumber"]
 MAKE_OLD_BRIDGE = f"ip link add k-old type bridge; ip link set k-old alias kumiai:{STACK}:old; ip link set k-old up"
+MAKE_LEARNING_TUNNEL = (
+    f"ip link del {TUNNEL['juki']}; ip link add {TUNNEL['juki']} type vxlan id {TUNNEL['juki'][2:]} "
+    f"local 100.64.0.2 dstport 4789 learning; ip link set {TUNNEL['juki']} alias kumiai:{STACK}:juki"
+)
 DAMAGES = {
     "setting": ("sh", "-c", "echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables"),
     "setting ": ("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"),
@@ -69,12 +73,7 @@ DAMAGES = {
     "tunnel": ("ip", "link", "del", TUNNEL["juki"]),
     "tunnel ": ("ip", "link", "set", TUNNEL["juki"], "nomaster"),
     "tunnel  ": ("ip", "link", "set", TUNNEL["juki"], "down"),
-    "learning": (
-        "sh",
-        "-euc",
-        f"ip link del {TUNNEL['juki']}; ip link add {TUNNEL['juki']} type vxlan id {TUNNEL['juki'][2:]} "
-        f"local 100.64.0.2 dstport 4789 learning; ip link set {TUNNEL['juki']} alias kumiai:{STACK}:juki",
-    ),
+    "learning": ("sh", "-euc", MAKE_LEARNING_TUNNEL),
     "isolation": ("bridge", "link", "set", "dev", TUNNEL["management-dc1"], "isolated", "on"),
     "forwarding": ("bridge", "fdb", "del", MAC, "dev", TUNNEL["juki"], "dst", "100.64.0.1", "self"),
     "forwarding ": (
