@@ -79,4 +79,4 @@ class Lines:
 
     def __call__(self, text: str) -> None:
         """Print one line."""
-        common.err.print(f"{time.monotonic() - self._start:6.1f} s  {text}", markup=False)
+        common.err.print(f"{time.monotonic() - self._start:6.1f} s  {text}", markup=False, soft_wrap=True)
