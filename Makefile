@@ -17,6 +17,10 @@ setup: packages $(VENV)/.installed engine ## Packages, .venv, engine. Root for m
 packages: ## The Debian packages. Root, or it names the command; 1 min once
 	@tools/install-packages.sh
 
+.PHONY: test-packages
+test-packages:    # without them, and without root, the tests that need them are skipped
+	@tools/install-packages.sh test || [ "$$(id -u)" -ne 0 ]
+
 $(VENV)/.installed: requirements.txt pyproject.toml | packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …' >&2; exit 3; }
@@ -40,7 +44,7 @@ demo-down: setup ## Remove the demo's machines, hosts and networks. Root; 1 min
 	@$(BIN)/python -m infra.demo down
 
 .PHONY: test
-test: setup ## The tests that start no machine. Root for those in namespaces, else they are skipped; minutes
+test: setup test-packages ## The tests that start no machine. Root for those in namespaces, else they are skipped; minutes
 	@$(BIN)/python -m pytest --ignore tests/lab -m 'not soak'
 
 .PHONY: test-lab

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Install the Debian packages that Kumiai's main job needs; do nothing when all of them are there.
+# "install-packages.sh test" installs also the programs whose configuration the tests check.
 #
 # As root it installs them, and starts no daemon while doing so. As anybody else it prints the command and exits with
 # status 3. Made for Debian 12 and 13.
@@ -8,6 +9,8 @@ set -eu
 # A package, and what needs it.
 packages='
 ca-certificates             pip, Go modules, image build: verified downloads
+curl                        demo: what an office sees of the business system
+debian-archive-keyring      image build: verifies the packages of the guest
 e2fsprogs                   image build: mke2fs makes the disk
 curl                        lab: a person at an office terminal
 genisoimage                 libvirt plugin: the cloud-init disk
@@ -23,7 +26,15 @@ python3-venv                everything: the Python environment
 qemu-system-x86             lab: virtual machines
 qemu-utils                  image build: qemu-img
 xsltproc                    libvirt plugin: what its own fields cannot say
+xz-utils                    image build: compressed parts
 '
+test_packages='
+haproxy                     accepts what is rendered, and passes requests on
+keepalived                  accepts what is rendered, and moves an address
+openssl                     certificates of tests
+postgresql                  the application and the rights in its database
+'
+[ "${1:-}" != test ] || packages=$packages$test_packages
 
 if ! command -v dpkg-query >/dev/null; then
     echo "install-packages: this is no Debian; install what provides these yourself:$packages" >&2
@@ -72,4 +83,11 @@ install() { apt-get install --yes --quiet --quiet --no-install-recommends -o DPk
 if ! apt-get install --simulate --quiet --quiet --no-install-recommends $missing >/dev/null 2>&1 || ! install; then
     apt-get update --quiet --quiet
     install
+fi
+
+# Nor should they start with the machine: they are here for the tests.
+if command -v systemctl >/dev/null; then
+    for unit in haproxy keepalived postgresql; do
+        case " $missing " in *" $unit "*) systemctl disable --quiet "$unit" || true ;; esac
+    done
 fi

@@ -1,6 +1,7 @@
 """tools/install-packages.sh with fake package tools."""
 
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -29,9 +30,14 @@ class Debian:
     def user(self, uid: int) -> None:
         self.programs.add("id", f"echo {uid}")
 
-    def run(self) -> "subprocess.CompletedProcess[str]":
+    def looked_at(self) -> list[str]:
+        return [call.split()[-1] for call in self.programs.calls("dpkg-query")]
+
+    def run(self, *argv: str) -> "subprocess.CompletedProcess[str]":
         env = {"PATH": f"{self.programs.folder}:/usr/bin:/bin", "POLICY_RC_D": str(self.policy)}
-        return subprocess.run(["/bin/sh", SCRIPT], env=env, capture_output=True, check=False, encoding="utf-8")
+        return subprocess.run(
+            ["/bin/sh", SCRIPT, *argv], env=env, capture_output=True, check=False, encoding="utf-8"
+        )
 
 
 @pytest.fixture
@@ -42,7 +48,8 @@ def debian(tmp_path: pathlib.Path) -> Debian:
 def test_nothing_is_done_when_everything_is_there(debian: Debian) -> None:
     done = debian.run()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert len(debian.programs.calls("dpkg-query")) > 10, "it looked at none"
+    assert {"libvirt-daemon", "xsltproc"} <= set(debian.looked_at())
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", name) for name in debian.looked_at())
     assert not debian.programs.calls("apt-get")
 
 
@@ -97,3 +104,17 @@ def test_policy_that_a_killed_run_left_is_removed(debian: Debian) -> None:
     debian.policy.write_text("#!/bin/sh\n# temporary, by kumiai tools/install-packages.sh\nexit 101\n")
     assert debian.run().returncode == 0
     assert not debian.policy.exists()
+
+
+def test_what_only_the_tests_need_is_asked_for_by_name(debian: Debian) -> None:
+    debian.missing("haproxy")
+    assert debian.run().returncode == 0
+    assert "haproxy" in debian.run("test").stderr
+
+
+def test_daemons_of_the_tests_do_not_start_with_the_machine(debian: Debian) -> None:
+    debian.missing("haproxy")
+    debian.user(0)
+    debian.programs.add("systemctl")
+    assert debian.run("test").returncode == 0
+    assert debian.programs.calls("systemctl") == ["disable --quiet haproxy"], "those that were there before stay"
