@@ -81,24 +81,28 @@ def _best_step(site: sites.Site, load: sites.Load, on_host: Mapping[int, set[int
             if more <= 0 or (back is None and load.count[source] == 1):
                 continue
             after = max(load.memory_load(source, -more), load.memory_load(target, more))
-            if after < best and _allowed(load, on_host, n, source, back, target):
-                best, best_step = after, {n: target} if back is None else {n: target, back: source}
+            if after >= best:
+                continue
+            origin, step = {n: source}, {n: target}
+            if back is not None:
+                origin[back], step[back] = target, source
+            if _allowed(load, on_host, origin, step):
+                best, best_step = after, step
     return best_step
 
 
-def _allowed(
-    load: sites.Load, on_host: Mapping[int, set[int]], n: int, source: int, back: int | None, target: int
-) -> bool:
-    """Say whether ``n`` may go to ``target`` while ``back`` comes to ``source``; the load is as before afterwards."""
-    load.take(n, source, on_host[source] - {n})
-    if back is not None:
-        load.take(back, target, on_host[target] - {back})
-    allowed = load.fits(n, target)
-    if allowed and back is not None:
-        load.put(n, target)
-        allowed = load.fits(back, source)
-        load.take(n, target, on_host[target] - {back})
-    if back is not None:
-        load.put(back, target)
-    load.put(n, source)
-    return allowed
+def _allowed(load: sites.Load, on_host: Mapping[int, set[int]], origin: Step, step: Step) -> bool:
+    """Say whether the nodes of ``step`` may go from their ``origin``; the load is as before afterwards."""
+    for n, h in origin.items():
+        load.take(n, h, on_host[h] - {n})
+    done: list[tuple[int, int]] = []
+    for n, h in step.items():
+        if not load.fits(n, h):
+            break
+        load.put(n, h)
+        done.append((n, h))
+    for n, h in done:
+        load.take(n, h, on_host[h] - step.keys())
+    for n, h in origin.items():
+        load.put(n, h)
+    return len(done) == len(step)

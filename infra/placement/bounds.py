@@ -106,7 +106,7 @@ def _l2(sizes: Sequence[int], cap: int) -> int:
 def _amount(r: int, value: int) -> str:
     if r == 1:
         return f"{value / 1024:g} GiB" if value % 256 == 0 else f"{value} MiB"
-    return f"{value} vCPUs" if r == 0 else f"{value} GiB"
+    return f"{value} vCPU{'' if value == 1 else 's'}" if r == 0 else f"{value} GiB"
 
 
 def needs_per_label(site: sites.Site, *, lost: Collection[int] = (), apart: bool = True) -> dict[int, Need]:
@@ -156,9 +156,8 @@ def find_shortages(site: sites.Site) -> list[Shortage]:
     found = [*_too_large(site, spare), *_replicas_without_places(site, spare)]
     if found:
         return found
-    everywhere = range(len(site.hosts))
     # One concrete loss after the other: the worst for memory and the worst for vCPUs need not be the same hosts.
-    losses = [sorted(everywhere, key=lambda h, r=r: (-site.caps[h][r], h))[:spare] for r in (1, 0, 2)] if spare else []
+    losses = [_largest_hosts(site, r, spare) for r in (1, 0, 2)] if spare else []
     for lost in [[], *losses]:
         apart = not lost or site.rules.after_loss == "strict"
         needs, whole = needs_per_label(site, lost=lost, apart=apart), need_of_all(site, lost=lost, apart=apart)
@@ -170,8 +169,13 @@ def find_shortages(site: sites.Site) -> list[Shortage]:
             parts = [f"{_label_of(site, label)}: {need.hosts} ({need.reason})" for label, need in needs.items()]
         when = f" after the loss of {', '.join(site.hosts[h].id for h in lost)} (spare_hosts {spare})" if lost else ""
         needed = max(per_label, whole.hosts)
-        return [Shortage(cause=f"at least {needed} hosts are needed, {left} are there{when}; {'; '.join(parts)}", nodes=())]
+        cause = f"at least {needed} hosts are needed, {left} there{when}; {'; '.join(parts)}"
+        return [Shortage(cause=cause, nodes=())]
     return []
+
+
+def _largest_hosts(site: sites.Site, r: int, count: int) -> list[int]:
+    return sorted(range(len(site.hosts)), key=lambda h: (-site.caps[h][r], h))[:count]
 
 
 def _label_of(site: sites.Site, label: int) -> str:
@@ -183,8 +187,9 @@ def _too_large(site: sites.Site, spare: int) -> list[Shortage]:
     for n, size in enumerate(site.sizes):
         fitting = sum(all(s <= c for s, c in zip(size, cap, strict=True)) for cap in site.caps)
         if fitting <= spare:
-            wanted = f"{size[0]} vCPUs, {_amount(1, size[1])} memory, {size[2]} GiB storage"
-            cause = f"node {site.nodes[n].name} ({wanted}) fits on {fitting} hosts even when they are empty"
+            wanted = f"{_amount(0, size[0])}, {_amount(1, size[1])} memory, {size[2]} GiB storage"
+            even = f"{fitting} of {len(site.hosts)} hosts even when they are empty"
+            cause = f"node {site.nodes[n].name} ({wanted}) fits on {even}"
             if spare:
                 cause += f"; spare_hosts {spare} asks for {spare + 1}"
             found.append(Shortage(cause=cause, nodes=(site.nodes[n].name,)))

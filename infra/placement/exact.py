@@ -10,9 +10,10 @@ The limit is deterministic time, the solver has one worker and a fixed seed: the
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from infra.placement import cp, recovery
 from infra.placement import site as sites
@@ -78,6 +79,48 @@ def solve(site: sites.Site, *, floor: int, ceiling: int, budget: cp.Budget) -> O
     return Outcome(status=status, assignment=best, lower_bound=floor)
 
 
+def improve_labels(
+    site: sites.Site, assignment: Sequence[int], needs: Mapping[int, int], budget: cp.Budget
+) -> tuple[tuple[int, ...], int]:
+    """Place every label on the fewest hosts by itself; return the result and the bound that this proves.
+
+    Labels share no host, so their minima add up: many small questions instead of one large one. ``needs`` has a proved
+    minimum per label. Losses are left out: the result is a candidate, the bound holds all the same.
+    """
+    now = list(assignment)
+    floor = 0
+    no_losses = dataclasses.replace(site.rules, spare_hosts=0)
+    for label, need in needs.items():
+        members = set(site.members(label))
+        own = {now[n] for n in members}
+        others = {h for n, h in enumerate(now) if n not in members}
+        bound = min(need, len(own))
+        if len(own) > need:
+            hosts = [h for h in range(len(site.hosts)) if h in own or h not in others]
+            part = sites.compile_site(
+                site.id,
+                [site.nodes[n] for n in sorted(members)],
+                [site.hosts[h] for h in hosts],
+                no_losses,
+                {site.nodes[n].name: site.hosts[site.pinned[n]].id for n in members if site.pinned[n] != sites.ANY},
+            )
+            outcome = solve(part, floor=need, ceiling=len(own) - 1, budget=budget)
+            if outcome.assignment is not None:
+                for n, h in zip(sorted(members), outcome.assignment, strict=True):
+                    now[n] = hosts[h]
+            if _stand_for_all(site, hosts, len(own) - 1):
+                bound = outcome.lower_bound
+        floor += bound
+    return tuple(now), floor
+
+
+def _stand_for_all(site: sites.Site, hosts: Sequence[int], count: int) -> bool:
+    """Say whether ``hosts`` have enough of every kind to stand in for any ``count`` hosts of the site."""
+    kinds = [(site.caps[h], site.chassis[h]) for h in range(len(site.hosts))]
+    there = collections.Counter(kinds[h] for h in hosts)
+    return all(there[kind] >= min(count, total) for kind, total in collections.Counter(kinds).items())
+
+
 def find_moves(
     site: sites.Site, assignment: Sequence[int], lost: tuple[int, ...], budget: cp.Budget
 ) -> recovery.Repair:
@@ -91,9 +134,7 @@ def find_moves(
     return repair
 
 
-def _unsurvived(
-    site: sites.Site, assignment: tuple[int, ...], budget: cp.Budget
-) -> tuple[list[tuple[int, ...]], bool]:
+def _unsurvived(site: sites.Site, assignment: tuple[int, ...], budget: cp.Budget) -> tuple[list[tuple[int, ...]], bool]:
     """Return some losses proved not repairable, and whether the budget left a question open."""
     failed: list[tuple[int, ...]] = []
     open_question = False

@@ -6,14 +6,16 @@ Each rule is dropped alone, and hosts are added, until a placement exists. What 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from infra.placement import bounds, check, cp, exact, firstfit, model, recovery
 from infra.placement import site as sites
 
 Search = Callable[[sites.Site, cp.Budget], tuple[exact.Outcome, model.Method]]
-UNITS_PER_TRY = 3.0
+UNITS_PER_TRY = 1.0
 MORE_HOSTS_MAX = 8
+REPLICA_SETS_MAX = 8
+ANEW = "take the host of these nodes out of the lock, so that they are placed anew"
 AMPLE = 1 << 40
 """More of a resource than any host has: the resource is out of question then."""
 
@@ -26,23 +28,27 @@ def require_usable_lock(
     there = {h.id: h for h in hosts}
     gone = tuple(sorted(n.name for n in locked if fixed[n.name] not in there))
     if gone:
-        causes = tuple(f"node {name} is locked to host {fixed[name]}, which the declaration does not have" for name in gone)
-        cures = ("declare the host again", "place these nodes anew with --repack")
-        raise model.PlacementError(site=site, problem="the lock names unknown hosts", nodes=gone, causes=causes, cures=cures)
+        causes = tuple(
+            f"node {name} is locked to host {fixed[name]}, which the declaration does not have" for name in gone
+        )
+        cures = ("declare the host again", f"{ANEW} (a machine that exists moves then)")
+        raise model.PlacementError(
+            site=site, problem="the lock names unknown hosts", nodes=gone, causes=causes, cures=cures
+        )
     findings = check.check(locked, hosts, rules, fixed)
     if findings:
         raise model.PlacementError(
             site=site,
             problem="the nodes of the lock break a rule where they are",
             causes=tuple(findings),
-            cures=("undo the change of hosts or nodes", "place the nodes anew with --repack"),
+            cures=("undo the change of hosts, nodes or rules", f"{ANEW} (a machine that exists moves then)"),
         )
 
 
 def explain(site: sites.Site, status: exact.Status, search: Search) -> model.PlacementError:
     """Return the error for a site without a placement."""
     rules = site.rules
-    what = f"{len(site.nodes)} nodes on {len(site.hosts)} hosts"
+    what = f"{_count(len(site.nodes), 'node')} on {_count(len(site.hosts), 'host')}"
     how = f"spare_hosts {rules.spare_hosts}, after_loss {rules.after_loss}, hosts of zones {rules.zone_hosts}"
     if status is exact.Status.UNKNOWN:
         problem = f"no survivable placement of {what} was found within the limit of the search ({how})"
@@ -51,9 +57,9 @@ def explain(site: sites.Site, status: exact.Status, search: Search) -> model.Pla
     shortages = bounds.find_shortages(site)
     nodes: tuple[str, ...] = tuple(dict.fromkeys(name for s in shortages for name in s.nodes))
     causes = [s.cause for s in shortages]
-    if not shortages:
+    if not nodes:
         nodes, cause = _first_stuck(site)
-        causes.append(cause)
+        causes += [] if shortages else [cause]
     cures = [*_more_hosts(site, search), *_without_one_rule(site, search)]
     if not cures:
         cures.append("no single rule and no number of hosts up to "
@@ -98,33 +104,43 @@ def _again(
 
 
 def _without_one_rule(site: sites.Site, search: Search) -> list[str]:
+    return [text for text, changed in _relaxations(site) if _places(changed, search)]
+
+
+def _relaxations(site: sites.Site) -> Iterator[tuple[str, sites.Site]]:
+    """Yield the site with one rule dropped or softened at a time, and what a person would have to do for it."""
     rules = site.rules
-    tries: list[tuple[str, Callable[[], sites.Site]]] = []
     if any(h != sites.ANY for h in site.pinned):
-        tries.append(("place the nodes of the lock anew with --repack", lambda: _again(site, keep_lock=False)))
+        yield (
+            f"{ANEW}: without the lock there is a placement (it moves machines that exist)",
+            _again(site, keep_lock=False),
+        )
     if rules.spare_hosts and rules.after_loss == "strict":
         relaxed = dataclasses.replace(rules, after_loss="relaxed")
-        tries.append(("after_loss: relaxed (replicas may share a host until the repair)", lambda: _again(site, rules=relaxed)))
+        yield "after_loss: relaxed (replicas may share a host until the repair)", _again(site, rules=relaxed)
     for fewer in range(rules.spare_hosts - 1, -1, -1):
-        lower = dataclasses.replace(rules, spare_hosts=fewer)
-        loss = "no loss of a host could be repaired for certain" if fewer == 0 else f"only {fewer} lost at a time"
-        tries.append((f"spare_hosts: {fewer} ({loss})", lambda lower=lower: _again(site, rules=lower)))  # type: ignore[misc]
+        loss = f"only {fewer} lost at a time" if fewer else "the loss of a host is then not sure to be repaired"
+        yield f"spare_hosts: {fewer} ({loss})", _again(site, rules=dataclasses.replace(rules, spare_hosts=fewer))
     if any(site.zones):
         shared = dataclasses.replace(rules, zone_hosts="shared")
-        tries.append(("zone_separation hosts: shared (needs reason and approved_by)", lambda: _again(site, rules=shared)))
+        yield "zone_separation hosts: shared (needs reason and approved_by)", _again(site, rules=shared)
     if site.label_names:
         free = [dataclasses.replace(n, key=None, keyless_host=False) for n in site.nodes]
-        tries.append(("another pattern: the host keys are what is in the way", lambda: _again(site, nodes=free)))
-    for name in site.set_names:
+        yield "another pattern: the host keys are what is in the way", _again(site, nodes=free)
+    for name in site.set_names[:REPLICA_SETS_MAX]:
         members = ", ".join(n.name for n in site.nodes if name in n.replica_sets)
-        less = [dataclasses.replace(n, replica_sets=tuple(s for s in n.replica_sets if s != name)) for n in site.nodes]
-        tries.append((f"fewer nodes in replica set {name} ({members})", lambda less=less: _again(site, nodes=less)))  # type: ignore[misc]
-        if len(tries) > 12:
-            break
-    for field, what in (("memory_mib", "memory"), ("vcpus", "vCPUs"), ("storage_gib", "storage")):
-        ample = [dataclasses.replace(h, **{field: AMPLE}) for h in site.hosts]  # type: ignore[arg-type]
-        tries.append((f"more {what} in the hosts there are", lambda ample=ample: _again(site, hosts=ample)))  # type: ignore[misc]
-    return [text for text, changed in tries if _places(changed(), search)]
+        loose = [dataclasses.replace(n, replica_sets=tuple(s for s in n.replica_sets if s != name)) for n in site.nodes]
+        yield f"fewer nodes in replica set {name} ({members})", _again(site, nodes=loose)
+    yield (
+        "more memory in the hosts there are",
+        _again(site, hosts=[dataclasses.replace(h, memory_mib=AMPLE) for h in site.hosts]),
+    )
+    yield (
+        "more vCPUs in the hosts there are",
+        _again(site, hosts=[dataclasses.replace(h, vcpus=AMPLE) for h in site.hosts]),
+    )
+    more_storage = [dataclasses.replace(h, storage_gib=AMPLE) for h in site.hosts]
+    yield "more storage in the hosts there are", _again(site, hosts=more_storage)
 
 
 def _more_hosts(site: sites.Site, search: Search) -> list[str]:
@@ -135,9 +151,14 @@ def _more_hosts(site: sites.Site, search: Search) -> list[str]:
             size = _shrink(site, count, largest)
             more = "one more host" if count == 1 else f"{count} more hosts"
             memory = f"{size[1] / 1024:g} GiB memory"
-            own = " each in a chassis of its own" if any(c != sites.ANY for c in site.chassis) else ""
-            return [f"{more} of at least {memory}, {size[0]} vCPUs, {size[2]} GiB storage at site {site.id}{own}"]
+            own = ", outside the chassis there are" if any(c != sites.ANY for c in site.chassis) else ""
+            vcpus = _count(size[0], "vCPU")
+            return [f"{more} of at least {memory}, {vcpus}, {size[2]} GiB storage at site {site.id}{own}"]
     return []
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _largest(site: sites.Site) -> sites.Size:
@@ -147,17 +168,16 @@ def _largest(site: sites.Site) -> sites.Size:
 
 def _new_hosts(site: sites.Site, count: int, size: sites.Size) -> list[model.Host]:
     return [
-        model.Host(
-            id=f"~new{i}", site=site.id, chassis=None, vcpus=size[0], memory_mib=size[1], storage_gib=size[2]
-        )
+        model.Host(id=f"~new{i}", site=site.id, chassis=None, vcpus=size[0], memory_mib=size[1], storage_gib=size[2])
         for i in range(1, count + 1)
     ]
 
 
 def _shrink(site: sites.Site, count: int, size: sites.Size) -> sites.Size:
-    """Return the smallest size for which first fit still finds a placement; memory in whole GiB."""
+    """Return the smallest size for which first fit still finds a placement, in steps of 1 to 3 percent."""
     best = list(size)
-    for r, unit in ((1, 1024), (0, 1), (2, 1)):
+    for r, least in ((1, 1024), (0, 1), (2, 1)):
+        unit = max(1, best[r] // 32 // least) * least
         low, high = 0, -(-best[r] // unit)
         while low < high:
             middle = (low + high) // 2
@@ -168,5 +188,5 @@ def _shrink(site: sites.Site, count: int, size: sites.Size) -> sites.Size:
                 high = middle
             else:
                 low = middle + 1
-        best[r] = min(best[r], high * unit) if high * unit < best[r] else best[r]
+        best[r] = min(best[r], high * unit)
     return best[0], best[1], best[2]

@@ -1,4 +1,4 @@
-"""The words of placement: hosts, nodes, rules, and the answer. No other module of the project is needed to read them."""
+"""The words of placement: hosts, nodes, rules, and the answer."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Node:
     replica_sets: tuple[str, ...]
     """Sets of nodes of which no two may share a host or a chassis."""
     stateful: bool
-    """Its data lies on the host's own disks, so that a move is a clone or a restore. No rule of placement reads this."""
+    """Its data lies on the host's own disks, so that a move is a clone or a restore. No rule reads this."""
 
     def __post_init__(self) -> None:
         """Refuse a node that asks for a key and for a host without keys at once."""
@@ -119,7 +119,13 @@ class PlacementError(errors.InputError):
     """No placement obeys the rules. The message names the constraint, the nodes and what would cure it."""
 
     def __init__(
-        self, *, site: str, problem: str, nodes: tuple[str, ...] = (), causes: tuple[str, ...] = (), cures: tuple[str, ...] = ()
+        self,
+        *,
+        site: str,
+        problem: str,
+        nodes: tuple[str, ...] = (),
+        causes: tuple[str, ...] = (),
+        cures: tuple[str, ...] = (),
     ) -> None:
         self.site = site
         self.problem = problem

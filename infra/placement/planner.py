@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from infra.placement import balance, bounds, check, cp, exact, explain, firstfit, model, recovery
 from infra.placement import site as sites
 
-SOLVER_UNITS = 60.0
+SOLVER_UNITS = 20.0
 """Default limit of the exact search per site, in deterministic time of the solver: about a second each."""
 
 
@@ -30,7 +30,8 @@ def plan_placement(
     _require_unique("node", [n.name for n in all_nodes])
     _require_unique("host", [h.id for h in all_hosts])
     parts = [
-        _plan_site(site, all_nodes, all_hosts, rules, fixed, solver_units) for site in sorted({n.site for n in all_nodes})
+        _plan_site(site, all_nodes, all_hosts, rules, fixed, solver_units=solver_units)
+        for site in sorted({n.site for n in all_nodes})
     ]
     assignment = {name: host for part in parts for name, host in part.assignment.items()}
     placement = model.Placement(
@@ -62,7 +63,9 @@ def plan_survival(
     all_hosts = list(hosts)
     affected = {h.site for h in all_hosts if h.id in lost}
     if len(affected) != 1 or not set(lost) <= {h.id for h in all_hosts}:
-        raise ValueError(f"lost hosts {sorted(lost)}: expected declared hosts of one site, found sites {sorted(affected)}")
+        raise ValueError(
+            f"lost hosts {sorted(lost)}: expected declared hosts of one site, found sites {sorted(affected)}"
+        )
     site = sites.compile_site(affected.pop(), nodes, all_hosts, rules, assignment)
     index = {h.id: i for i, h in enumerate(site.hosts)}
     return _survival(site, site.pinned, tuple(sorted(index[h] for h in lost)), cp.Budget(solver_units))
@@ -74,6 +77,7 @@ def _plan_site(
     hosts: Sequence[model.Host],
     rules: model.Rules,
     fixed: Mapping[str, str],
+    *,
     solver_units: float,
 ) -> model.Placement:
     explain.require_usable_lock(site_id, nodes, hosts, rules, fixed)
@@ -92,7 +96,9 @@ def _plan_site(
         lower_bound=outcome.lower_bound,
         optimal=used == outcome.lower_bound,
         method=method,
-        survives=tuple(_survival(site, best, lost, cp.Budget(solver_units)) for lost in recovery.losses(site, best, covered)),
+        survives=tuple(
+            _survival(site, best, lost, cp.Budget(solver_units)) for lost in recovery.losses(site, best, covered)
+        ),
     )
 
 
@@ -101,18 +107,30 @@ def search(site: sites.Site, budget: cp.Budget) -> tuple[exact.Outcome, model.Me
     if bounds.find_shortages(site):
         return exact.Outcome(status=exact.Status.INFEASIBLE, assignment=None, lower_bound=0), model.Method.FIRST_FIT
     floor = bounds.lower_bound(site)
+    method = model.Method.FIRST_FIT
     quick = firstfit.plan_first_fit(site)
     if quick is None:
         return exact.solve(site, floor=floor, ceiling=len(site.hosts), budget=budget), model.Method.SOLVER
+    if len(set(quick)) > floor and len(site.label_names) > 1:
+        half = cp.Budget(budget.left / 2)
+        budget.left -= half.left
+        needs = {label: need.hosts for label, need in bounds.needs_per_label(site).items()}
+        candidate, proved = exact.improve_labels(site, quick, needs, half)
+        budget.left += half.left
+        floor = max(floor, proved)
+        fewer = len(set(candidate)) < len(set(quick)) and sites.is_legal(site, candidate)
+        if fewer and recovery.find_unsurvived(site, candidate, steps=recovery.QUICK_STEPS) is None:
+            quick = candidate
+        method = model.Method.SOLVER
     used = len(set(quick))
-    if used == floor:
-        return exact.Outcome(status=exact.Status.OPTIMAL, assignment=quick, lower_bound=floor), model.Method.FIRST_FIT
+    if used <= floor:
+        return exact.Outcome(status=exact.Status.OPTIMAL, assignment=quick, lower_bound=used), method
     better = exact.solve(site, floor=floor, ceiling=used - 1, budget=budget)
-    if better.assignment is not None:
-        return better, model.Method.SOLVER
-    proved = better.status is exact.Status.INFEASIBLE
-    status = exact.Status.OPTIMAL if proved else exact.Status.FEASIBLE
-    return exact.Outcome(status=status, assignment=quick, lower_bound=better.lower_bound), model.Method.SOLVER
+    if better.assignment is None:
+        proved_best = better.status is exact.Status.INFEASIBLE
+        status = exact.Status.OPTIMAL if proved_best else exact.Status.FEASIBLE
+        better = exact.Outcome(status=status, assignment=quick, lower_bound=better.lower_bound)
+    return better, model.Method.SOLVER
 
 
 def _survival(site: sites.Site, assignment: Sequence[int], lost: tuple[int, ...], budget: cp.Budget) -> model.Survival:

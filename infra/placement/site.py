@@ -90,6 +90,16 @@ def compile_site(
     )
 
 
+def is_legal(site: Site, assignment: Sequence[int]) -> bool:
+    """Say whether a complete assignment obeys all rules while nothing is lost."""
+    load = Load(site)
+    for n, h in enumerate(assignment):
+        if not load.fits(n, h):
+            return False
+        load.put(n, h)
+    return True
+
+
 class Load:
     """How full each host is, and what it carries. Mutable on purpose: searches put and copy by the thousand."""
 
@@ -108,7 +118,7 @@ class Load:
 
     @classmethod
     def of(cls, site: Site, assignment: Sequence[int], lost: Sequence[int] = ()) -> Load:
-        """Return the load of ``assignment`` (ANY: not placed) with the nodes on ``lost`` gone and those hosts closed."""
+        """Return the load of ``assignment`` (ANY: not placed); the hosts ``lost`` are closed and their nodes gone."""
         load = cls(site)
         for n, h in enumerate(assignment):
             if h != ANY and h not in lost:
