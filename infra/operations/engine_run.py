@@ -199,12 +199,15 @@ def marks(prefix: str) -> Iterator[tuple[int, str]]:
                     yield int(entry.name), setting.decode(errors="replace").partition("=")[2]
 
 
+def is_engine(pid: int) -> bool:
+    """Say whether a process is the engine itself, not one of its plugins."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+        return file.read().strip() == "pulumi"
+    return False
+
+
 def _engines_of(mark: str) -> Iterator[int]:
-    """Yield the engines, not their plugins, of the run with ``mark``."""
-    for pid, found in marks(mark):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8") as file:
-            if found == mark and file.read().strip() == "pulumi":
-                yield pid
+    return (pid for pid, found in marks(mark) if found == mark and is_engine(pid))
 
 
 def _observer(record: Record, progress: Progress) -> Callable[[events.EngineEvent], None]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -107,8 +109,8 @@ def clean_up(place: Workspace, progress: Callable[[str], None]) -> None:
 def await_programs(place: Workspace, progress: Callable[[str], None], limit_s: float = ENDING_S) -> None:
     """Wait until no program of an earlier run is at work; one whose Kumiai still lives is not ours to wait for.
 
-    A killed ``kumiai up`` leaves its engine behind, which goes on and writes down what it does: waiting for it is
-    better than ending it.
+    A killed ``kumiai up`` can leave its engine behind, which goes on and writes down what it does: waiting for it is
+    better than ending it. Without their engine, plugins wait for ever for the next order, so they are ended.
     """
     deadline = time.monotonic() + limit_s
     told = False
@@ -116,18 +118,26 @@ def await_programs(place: Workspace, progress: Callable[[str], None], limit_s: f
         parent = next((pid for pid in running.values() if pid is not None and _alive(pid)), None)
         if parent is not None:
             raise errors.OperationError(f"{place.name}: another kumiai is changing this stack (process {parent})")
-        if time.monotonic() > deadline:
+        if not any(engine_run.is_engine(pid) for pid in running):
+            _end(running, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
+        elif time.monotonic() > deadline:
             pids = ", ".join(map(str, sorted(running)))
             raise errors.OperationError(f"{place.name}: programs of an interrupted run do not end: processes {pids}")
-        if not told:
+        elif not told:
             progress("an interrupted run is still finishing its last steps; waiting for it")
             told = True
         time.sleep(POLL_S)  # nothing announces the end of somebody else's child
 
 
+def _end(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 def _others(place: Workspace) -> dict[int, int | None]:
     """Return the processes of other runs on this stack, each with the process that began its run."""
-    prefix = workspace.run_mark(place.stack, place.site, 0).removesuffix("0")
+    prefix = workspace.run_mark(place.root, place.stack, place.site, 0).removesuffix("0")
     own = place.environment[workspace.RUN_MARK]
     found: dict[int, int | None] = {}
     for pid, mark in engine_run.marks(prefix):

@@ -113,7 +113,7 @@ def open_workspace(
         # Python has to find the project's packages when Pulumi runs the program.
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), environ.get("PYTHONPATH", "")])),
         "PYTHONDONTWRITEBYTECODE": environ.get("PYTHONDONTWRITEBYTECODE", ""),
-        RUN_MARK: run_mark(stack, site, os.getpid()),
+        RUN_MARK: run_mark(ROOT, stack, site, os.getpid()),
         **passphrase(environ),
         **(settings or {}),
     }
@@ -124,9 +124,9 @@ def open_workspace(
     return workspace
 
 
-def run_mark(stack: str, site: str, pid: int) -> str:
+def run_mark(root: pathlib.Path, stack: str, site: str, pid: int) -> str:
     """Return the mark of a run: whose it is, and by which process it was started."""
-    return f"{ROOT}:{stack}.{site}:{pid}"
+    return f"{root}:{stack}.{site}:{pid}"
 
 
 def passphrase(environ: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import stat
 import subprocess
+import sys
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_the_folder_is_private_and_those_of_dead_processes_go(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seeds, "_MEMORY", tmp_path)
-    child = subprocess.Popen(["true"])
+    child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     dead, living = tmp_path / f"kumiai-seeds-{child.pid}-x", tmp_path / f"kumiai-seeds-{os.getpid()}-x"
     other = tmp_path / "kumiai-seeds-notes"
