@@ -92,7 +92,13 @@ def request(
 
 def post(app: Any, settings: Any, client: str, **data: Any) -> tuple[int, dict[str, Any]]:
     status, _, text = request(
-        app, "POST", "/api/visits", proxy(settings), client, body=json.dumps(data).encode(), CONTENT_TYPE="application/json"
+        app,
+        "POST",
+        "/api/visits",
+        proxy(settings),
+        client,
+        body=json.dumps(data).encode(),
+        CONTENT_TYPE="application/json",
     )
     return status, json.loads(text)
 
@@ -159,7 +165,9 @@ def test_a_form_is_written_and_read_back_as_text(app: Any, settings: Any) -> Non
 
 def test_a_form_of_another_site_is_refused(app: Any, settings: Any) -> None:
     before = store.Store(settings).count(settings.members[0])
-    status, _, _ = request(app, "POST", "/", proxy(settings), OFFICE_1, body=b"note=a", HTTP_SEC_FETCH_SITE="cross-site")
+    status, _, _ = request(
+        app, "POST", "/", proxy(settings), OFFICE_1, body=b"note=a", HTTP_SEC_FETCH_SITE="cross-site"
+    )
     assert status == 403
     assert store.Store(settings).count(settings.members[0]) == before
 
@@ -219,8 +227,8 @@ def test_the_verifier_admits_the_password_and_no_other(settings: Any) -> None:
     ],
 )
 def test_what_is_no_visit_is_refused(app: Any, settings: Any, body: bytes, status: int) -> None:
-    arguments = (app, "POST", "/api/visits", proxy(settings), OFFICE_1, body=body)
-    assert request(*arguments, CONTENT_TYPE="application/json")[0] == status
+    arguments = (app, "POST", "/api/visits", proxy(settings), OFFICE_1)
+    assert request(*arguments, body=body, CONTENT_TYPE="application/json")[0] == status
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ class Node:
         self.log = root / "systemctl.log"
         self.state = root / "state"
         self.reload = root / "needs-reload"
+        self.wants = root / "units" / "multi-user.target.wants"
+        self.wants.mkdir(parents=True)
         (root / "bin").mkdir()
         program = root / "bin" / "systemctl"
         program.write_text(
@@ -45,15 +47,12 @@ class Node:
 echo "$*" >>{self.log}
 case "$*" in
 *NeedDaemonReload*) test -e {self.reload} && echo NeedDaemonReload=yes || echo NeedDaemonReload=no ;;
-show*) shift 5; shift 0
-       first=1
+show*) shift 3
        for unit in "$@"; do
-           test $first = 1 || echo
-           first=0
-           test -e {self.state}.$unit.enabled && echo UnitFileState=enabled || echo UnitFileState=disabled
-           test -e {self.state}.$unit.active && echo ActiveState=active || echo ActiveState=inactive
+           test -e {self.state}.$unit.active && echo active || echo inactive
+           echo
        done ;;
-enable*) shift 3; for unit in "$@"; do touch {self.state}.$unit.enabled; done ;;
+enable*) shift 3; for unit in "$@"; do touch {self.wants}/$unit; done ;;
 start*|restart*) shift; for unit in "$@"; do touch {self.state}.$unit.active; done ;;
 esac
 """
@@ -80,6 +79,7 @@ esac
 @pytest.fixture
 def node(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     made = Node(tmp_path)
+    monkeypatch.setattr(MODULE, "UNIT_DIRECTORY", f"{tmp_path}/units/")
     monkeypatch.setattr(MODULE, "ENVIRONMENT", {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
     return made
 
@@ -187,20 +187,18 @@ def test_a_stopped_or_disabled_service_is_a_change_that_is_put_right(node: Node)
     (node.root / "state.a.service.active").unlink()
     assert node.install(group).changed_groups == ["one"]
     assert (node.root / "state.a.service.active").exists()
-    (node.root / "state.a.service.enabled").unlink()
+    (node.wants / "a.service").unlink()
     assert node.install(group).changed_groups == ["one"]
     assert node.install(group).changed_groups == []
 
 
-def test_systemd_reads_units_again_only_when_it_holds_an_older_state(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(MODULE, "UNIT_DIRECTORY", str(node.root / "etc") + "/")
-    group = {"name": "one", "files": {node.path("a.service"): "1"}, "apply": ["true"]}
+def test_systemd_reads_units_again_only_when_it_holds_an_older_state(node: Node) -> None:
+    unit = str(node.root / "units" / "a.service")
+    group = {"name": "one", "files": {unit: "1"}, "apply": ["true"]}
     node.install(group)
     assert "daemon-reload" not in node.asked()
     node.reload.touch()
-    node.install({**group, "files": {node.path("a.service"): "2"}})
+    node.install({**group, "files": {unit: "2"}})
     assert "daemon-reload" in node.asked()
 
 

@@ -90,7 +90,6 @@ from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 SUFFIX = ".kumiai-staged"
 ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8", "SYSTEMCTL_SKIP_SYSV": "1"}
 """Without the variable systemctl keeps old start scripts in step, by Perl and with a reload for each unit."""
-STARTS_AT_BOOT = ("enabled", "static")
 RUNS = ("active", "activating")
 UNIT_DIRECTORY = "/etc/systemd/system/"
 
@@ -218,18 +217,16 @@ class Installer:
             self._run("systemctl start " + shlex.join(stopped), "services")
 
     def _unit_states(self, units: list[str]) -> dict[str, tuple[bool, bool]]:
-        """Return for each unit whether it is enabled and whether it runs, with one call for all of them."""
+        """Return for each unit whether it starts at boot and whether it runs, with one call for all of them."""
         if not units:
             return {}
-        command = "systemctl show -p UnitFileState -p ActiveState " + shlex.join(units)
-        shown = self._run(command, "state of the services")
-        blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.strip().split("\n\n")]
-        if len(blocks) != len(units):
-            raise InstallError(f"systemctl told of {len(blocks)} of {len(units)} units")
-        return {
-            unit: (block["UnitFileState"] in STARTS_AT_BOOT, block["ActiveState"] in RUNS)
-            for unit, block in zip(units, blocks, strict=True)
-        }
+        shown = self._run("systemctl show --property=ActiveState --value " + shlex.join(units), "state of the services")
+        states = shown.split()
+        if len(states) != len(units):
+            raise InstallError(f"systemctl told of {len(states)} of {len(units)} units")
+        # The links themselves: systemd's own answer is as old as its last reload.
+        enabled = [bool(glob.glob(f"{UNIT_DIRECTORY}*.wants/{glob.escape(unit)}")) for unit in units]
+        return {unit: (on, state in RUNS) for unit, on, state in zip(units, enabled, states, strict=True)}
 
     def _run(self, command: str, what: str) -> str:
         argv = shlex.split(command)
