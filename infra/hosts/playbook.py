@@ -83,10 +83,15 @@ def inventory(plan: Plan, scripts: Mapping[str, str], directory: pathlib.Path) -
         hosts[host] = {"hypervisor_stack": plan.stack, "hypervisor_network_script": str(path)}
         if there is None:
             hosts[host] |= {"ansible_connection": "local", "ansible_become": os.geteuid() != 0}
+            hosts[host] |= {"ansible_python_interpreter": sys.executable}
         else:
-            hosts[host] |= {"ansible_host": there.host, "ansible_user": there.user, "ansible_become": there.user != "root"}
+            hosts[host] |= {
+                "ansible_host": there.host,
+                "ansible_user": there.user,
+                "ansible_become": there.user != "root",
+            }
             hosts[host] |= {"ansible_port": there.port} if there.port else {}
-    return {GROUP: {"hosts": hosts}}
+    return {GROUP: {"hosts": hosts, "vars": {"ansible_python_interpreter": "auto_silent"}}}
 
 
 def _environment(forks: int) -> dict[str, str]:
