@@ -5,6 +5,7 @@ import pathlib
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -102,13 +103,22 @@ def test_timeout_ends_the_program_and_its_children(tmp_path: pathlib.Path) -> No
     wait_until_dead(child)
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C as a person's shell sets it: a shell that runs the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_interrupt_ends_the_program(tmp_path: pathlib.Path) -> None:
     ready = tmp_path / "ready"
     os.mkfifo(ready)
 
     def interrupt_when_ready() -> None:
         ready.read_text()  # returns as soon as the program has opened and closed the pipe
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     helper = threading.Thread(target=interrupt_when_ready)
     helper.start()
