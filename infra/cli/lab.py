@@ -59,7 +59,7 @@ def status(stack: common.StackArgument, as_json: common.JsonFlag = False) -> Non
     found = lab.status(_name(stack))
     if as_json:
         common.print_json({"format": 1, **dataclasses.asdict(found)})
-    else:
+    elif found.hosts:
         common.out.print(*_tables(found))
     if not found.up:
         raise OperationError(f"the lab of {found.stack} is not up; run: kumiai lab up {stack}")
@@ -74,9 +74,7 @@ def _name(stack: str) -> str:
 
 
 def _tables(found: LabStatus) -> tuple[Table, ...]:
-    hosts = _table(
-        f"Hosts of the lab {found.stack}, guests with {found.accelerator or 'unknown'}", "host", "libvirtd", "machines"
-    )
+    hosts = _table(f"Hosts ({found.accelerator or 'not probed'})", "host", "libvirtd", "machines")
     for host in found.hosts:
         daemon = f"process {host.libvirtd}" if host.answers else "does not answer" if host.libvirtd else "not running"
         hosts.add_row(host.id, daemon, ", ".join(host.domains) or "none")

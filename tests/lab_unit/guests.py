@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
+from typing import TypeVar
 
 import pytest
 
@@ -16,6 +18,7 @@ from infra import process
 from infra.lab import places, underlay
 from infra.plan.model import Plan
 
+Key = TypeVar("Key", bound=Hashable)
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("ip") is None, reason="makes network namespaces, which takes root and iproute2"
 )
@@ -85,6 +88,13 @@ def reach(namespace: str, address: object, port: int = 8080, timeout_s: float = 
     argv = ("ip", "netns", "exec", namespace, sys.executable, "-c", CONNECT, str(address), str(port), str(timeout_s))
     answer = process.run(*argv, timeout_s=timeout_s + 10).strip()
     return None if answer.startswith("closed") else answer
+
+
+def reach_all(tries: Mapping[Key, tuple[str, object]], timeout_s: float = CLOSED_S) -> dict[Key, str | None]:
+    """Try all (namespace, address) at the same time, as `reach` does."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
+        answers = pool.map(lambda one: reach(one[0], one[1], timeout_s=timeout_s), tries.values())
+        return dict(zip(tries, answers, strict=True))
 
 
 def lab_traces(stack: str) -> list[str]:

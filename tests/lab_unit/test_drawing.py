@@ -122,6 +122,19 @@ def test_offices_leave_by_the_main_line_and_are_plugged_into_the_backup() -> Non
     assert len(office.forwards) == 4, "the backup is forwarded, though not routed"
 
 
+def test_the_backup_carries_nothing_even_when_it_is_declared_first() -> None:
+    turned = dataclasses.replace(PLAN, network=dataclasses.replace(PLAN.network, lines=PLAN.network.lines[::-1]))
+    backup = {a.carrier.addresses[0].ip for a in carriers.access_links(turned) if a.line.role == "backup"}
+    office = namespace(offices.draw(turned), "kl.small.office.nishiki.honcho")
+    assert len(backup) == 4
+    assert not backup & {way.via for way in office.ways}
+
+
+def test_the_underlay_carries_full_frames_inside_its_own() -> None:
+    assert {cable.mtu for cable in underlay.draw(PLAN).cables} == {1550}
+    assert {bridge.mtu for bridge in underlay.draw(PLAN).bridges} == {1550}
+
+
 def test_a_zone_without_a_main_line_reaches_nothing() -> None:
     lines = tuple(dataclasses.replace(line, zones=("mynumber",)) for line in PLAN.network.lines)
     plan = dataclasses.replace(PLAN, network=dataclasses.replace(PLAN.network, lines=lines))

@@ -13,20 +13,27 @@ import pytest
 
 from infra import lab, process
 from infra.hosts import apply, check, views
-from infra.lab import namespaces, operate, places, processes, underlay
+from infra.lab import carriers, namespaces, operate, places, processes, underlay
 from infra.plan.model import Plan
-from tests.lab_unit.guests import CLOSED_S, guest, lab_traces, listening, needs_root, reach
+from tests.lab_unit.guests import CLOSED_S, guest, lab_traces, listening, needs_root, reach, reach_all
 from tests.lab_unit.small import small_plan
 
 pytestmark = needs_root
 PIPES: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+RECEIVE = """
+import socket
+link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+link.bind(("", 9000))
+link.settimeout(10)
+print("ready", flush=True)
+print(len(link.recv(2000)))
+"""
 SEND_FULL_FRAME = """
 import socket, sys
 link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 link.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER: do not fragment
-link.connect((sys.argv[1], 9))
+link.connect((sys.argv[1], 9000))
 link.send(bytes(1500 - 28))
-print("sent")
 """
 STACK = f"unit{os.getpid()}"
 
@@ -63,8 +70,11 @@ def test_a_segment_spans_hosts_and_carries_full_frames(plan: Plan) -> None:
     with guest(plan, "ap1", "juki") as ap1, guest(plan, "ap2", "juki") as ap2, listening(ap2):
         assert plan.node_by_name["ap1"].host != plan.node_by_name["ap2"].host
         assert reach(ap1, "172.16.1.4") == "172.16.1.3"
-        sent = process.run("ip", "netns", "exec", ap1, sys.executable, "-c", SEND_FULL_FRAME, "172.16.1.4")
-        assert sent == "sent\n"
+        with subprocess.Popen(["ip", "netns", "exec", ap2, sys.executable, "-c", RECEIVE], **PIPES) as receiver:
+            assert receiver.stdout is not None
+            assert receiver.stdout.readline() == b"ready\n"
+            process.run("ip", "netns", "exec", ap1, sys.executable, "-c", SEND_FULL_FRAME, "172.16.1.4")
+            assert receiver.stdout.readline() == b"1472\n"
 
 
 def test_management_joins_the_station_with_every_node_and_no_node_with_another(plan: Plan) -> None:
@@ -78,16 +88,14 @@ def test_management_joins_the_station_with_every_node_and_no_node_with_another(p
         listening(ap1),
         listening(ap2),
     ):
+        nodes = (gw, ap1, ap2)
         addresses = {gw: "172.16.0.2", ap1: "172.16.0.3", ap2: "172.16.0.4"}
         assert {node: reach(hub, address) for node, address in addresses.items()} == dict.fromkeys(
             addresses, "172.16.0.1"
         )
-        tried = {
-            (source, target): reach(source, addresses[target], timeout_s=CLOSED_S)
-            for source in addresses
-            for target in addresses
-            if source != target
-        }
+        tried = reach_all(
+            {(source, target): (source, addresses[target]) for source in nodes for target in nodes if source != target}
+        )
         assert len(tried) == 6
         assert set(tried.values()) == {None}
 
@@ -168,14 +176,16 @@ def test_offices_and_zones_are_no_way_to_each_other(plan: Plan, gateway: str) ->
         ("tsuno", "lgwan"): "10.2.64.10",
     }
     process.run("ip", "netns", "exec", gateway, "sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward")
-    tried = {}
+    tried: dict[tuple[tuple[str, str], tuple[str, str]], str | None] = {}
     for target, address in lans.items():
         with listening(lab.office_exec(STACK, target[0], "honcho", target[1])[-1]):
-            for source in lans:
-                terminal = lab.office_exec(STACK, source[0], "honcho", source[1])[-1]
-                tried[source, target] = reach(terminal, address, timeout_s=5 if source == target else CLOSED_S)
-    assert len(tried) == 16
-    assert {pair for pair, answer in tried.items() if answer} == {(lan, lan) for lan in lans}
+            terminals = {source: lab.office_exec(STACK, source[0], "honcho", source[1])[-1] for source in lans}
+            assert reach(terminals[target], address), "the listener is there"
+            tried |= reach_all(
+                {(source, target): (terminal, address) for source, terminal in terminals.items() if source != target}
+            )
+    assert len(tried) == 12
+    assert set(tried.values()) == {None}
 
 
 def test_a_hand_off_leads_to_no_other_members_office(plan: Plan, gateway: str) -> None:
@@ -187,6 +197,28 @@ def test_a_hand_off_leads_to_no_other_members_office(plan: Plan, gateway: str) -
             assert reach(gateway, "10.2.0.10", timeout_s=CLOSED_S) is None
         finally:
             process.run("ip", "-n", gateway, "route", "replace", "10.2.0.0/24", "via", "198.51.101.1")
+
+
+def test_a_wrong_route_in_the_shared_network_still_joins_no_two_members(plan: Plan, gateway: str) -> None:
+    carrier = places.namespace(STACK, "carrier", "lgwan")
+    links = {
+        (link.line.member, link.lan.zone): link for link in carriers.access_links(plan) if link.line.role == "main"
+    }
+    there, back = links["tsuno", "mynumber"], links["nishiki", "mynumber"]
+    wrong = {"10.2.0.0/24": there.office.addresses[0].ip, "10.1.0.0/24": back.office.addresses[0].ip}
+    for prefix, via in wrong.items():
+        process.run("ip", "-n", carrier, "route", "add", prefix, "via", str(via), "table", "77")
+    process.run("ip", "-n", carrier, "rule", "add", "pref", "77", "lookup", "77")
+    try:
+        terminal = lab.office_exec(STACK, "nishiki", "honcho", "mynumber")[-1]
+        with listening(lab.office_exec(STACK, "tsuno", "honcho", "mynumber")[-1]):
+            assert reach(terminal, "10.2.0.10", timeout_s=CLOSED_S) is None
+            process.run("ip", "netns", "exec", carrier, "nft", "flush", "ruleset")
+            assert reach(terminal, "10.2.0.10") == "10.1.0.10", "only the forwarding rules stood in between"
+    finally:
+        process.run("ip", "-n", carrier, "rule", "del", "pref", "77")
+        process.run("ip", "-n", carrier, "route", "flush", "table", "77")
+        operate.draw_up(plan)
 
 
 @pytest.mark.parametrize(
