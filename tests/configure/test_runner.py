@@ -7,6 +7,9 @@ import os
 import pathlib
 import pwd
 import shutil
+import signal
+import subprocess
+import sys
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -118,6 +121,26 @@ def test_the_private_directory_is_gone_after_a_failure(plan: Plan, secrets: Secr
         configure(plan, secrets, die)
     assert seen
     assert not seen[0].exists()
+
+
+def test_workers_that_outlive_a_cut_run_are_ended(plan: Plan, secrets: Secrets) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def die(*, envvars: dict[str, str], **settings: Any) -> Any:
+        for environment in (envvars, {"KUMIAI_INVENTORY": "/dev/shm/other/inventory.json"}):
+            argv = [sys.executable, "-c", "import time; time.sleep(60)"]
+            started.append(subprocess.Popen(argv, env={**os.environ, **environment}, start_new_session=True))
+        raise KeyboardInterrupt
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            configure(plan, secrets, die)
+        assert started[0].wait(20) == -signal.SIGKILL
+        assert started[1].poll() is None, "the process of another run was ended too"
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 def test_progress_tells_the_task_of_each_node(plan: Plan, secrets: Secrets) -> None:
