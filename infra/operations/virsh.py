@@ -43,6 +43,8 @@ class Hypervisor:
     host: str
     uri: str
     stack: str
+    hint: str = ""
+    """What may help when it does not answer."""
 
     def call(self, *arguments: str, timeout_s: float = TIMEOUT_S) -> str:
         """Run one virsh command; an error names the host and what libvirt said."""
@@ -57,7 +59,7 @@ class Hypervisor:
             )
         cause = done.stderr.strip().removeprefix("error: ").replace("\nerror: ", ": ")
         if done.returncode == process.TIMED_OUT or "failed to connect" in cause:
-            raise errors.EnvironmentLackError(f"host {self.host}: libvirtd does not answer: {cause}")
+            raise errors.EnvironmentLackError(f"host {self.host}: libvirtd does not answer: {cause}{self.hint}")
         raise errors.OperationError(f"host {self.host}: virsh {arguments[0]}: {cause}")
 
     def marked(self) -> frozenset[Thing]:
@@ -155,7 +157,12 @@ def hypervisors(plan: Plan, site: str, without: Iterable[str] = ()) -> Mapping[s
     """Return the hosts of ``site``, by name, in the order of the plan."""
     left_out = set(without)
     return {
-        host.id: Hypervisor(host=host.id, uri=access.libvirt_uri(plan, host.id), stack=plan.stack)
+        host.id: Hypervisor(
+            host=host.id,
+            uri=access.libvirt_uri(plan, host.id),
+            stack=plan.stack,
+            hint=f" (is the lab up? kumiai lab up {plan.stack})" if host.libvirt == "lab" else "",
+        )
         for host in plan.hosts
         if host.site == site and host.id not in left_out
     }
