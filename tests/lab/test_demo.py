@@ -1,0 +1,228 @@
+"""The demo stack on real machines: brought up once, interrupted on the way, and shared by all tests of this module.
+
+The order of the tests is the order of the story: nothing before `test_destroy…` takes anything away.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from infra import process
+from infra.lab import state as lab_state
+from infra.lab import visits
+from infra.secrets import store
+from tests.lab import place as places
+from tests.lab.place import Place
+
+pytestmark = pytest.mark.lab
+NAME = "t-demo"
+
+
+def made(place: Place, kind: str) -> int:
+    """Return how many volumes or domains of the stack are on its hosts."""
+    count = 0
+    for host in ("kvm01", "kvm02", "kvm03"):
+        words = ("vol-list", f"kumiai.{NAME}") if kind == "volume" else ("list", "--all", "--name")
+        socket = pathlib.Path(f"/run/kumiai-lab/{NAME}/{host}/libvirt/libvirt-sock")
+        if socket.exists():
+            listed = process.probe("virsh", "-q", "-c", f"qemu+unix:///system?socket={socket}", *words).stdout
+            count += sum(f"kumiai.{NAME}." in line for line in listed.splitlines())
+    return count
+
+
+def libvirtd_of(host: str) -> int:
+    state = lab_state.load(NAME)
+    assert state is not None
+    return next(p.pid for p in state.processes if p.name == f"{host}/libvirtd")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    place = places.make(tmp_path_factory.mktemp("demo"), "demo", NAME)
+    try:
+        assert place.kumiai("plan").code == 0
+        assert place.kumiai("lab", "up").code == 0
+        assert place.kumiai("hosts").code == 0
+        yield place
+    finally:
+        place.remove()
+
+
+def test_two_killed_runs_and_a_dead_libvirtd_converge(demo: Place) -> None:
+    assert demo.kill_during("up", lambda: made(demo, "volume") >= 2) == -9
+    assert demo.kill_during("up", lambda: made(demo, "domain") >= 1) == -9
+    victim = libvirtd_of("kvm02")
+    process.run("kill", "-9", str(victim))
+    dead = demo.kumiai("up")
+    assert dead.code in (1, 3)
+    assert "kvm02" in dead.err
+    assert demo.kumiai("lab", "up").code == 0
+    assert demo.kumiai("up").code == 0
+    assert made(demo, "domain") == 6
+    assert demo.kumiai("verify").code == 0
+
+
+def test_a_second_preview_shows_no_change(demo: Place) -> None:
+    done = demo.kumiai("preview", "--json")
+    assert done.code == 0
+    assert done.json()["changes"] == []
+
+
+def test_configure_and_a_second_time_changes_nothing(demo: Place) -> None:
+    first = demo.kumiai("configure", "--json")
+    assert first.code == 0
+    again = demo.kumiai("configure", "--json")
+    assert again.code == 0
+    nodes = again.json()["nodes"]
+    assert len(nodes) == 6
+    assert [node["node"] for node in nodes if node["changed"]] == []
+
+
+def test_every_office_sees_what_the_plan_says_and_nothing_else(demo: Place) -> None:
+    plan = demo.plan()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in demo.environment.items():
+            patch.setenv(name, value)
+        authority = store.load(demo.stack_file, "dc1").ca.certificate_pem
+    seen = visits.visit_all(plan, authority)
+    assert len(seen) == 12
+    opened = {(v.office.member, v.office.zone, v.endpoint.name) for v in seen if v.reached}
+    assert opened == {
+        ("nishiki", "mynumber", "juki"),
+        ("tsuno", "mynumber", "juki"),
+        ("nishiki", "lgwan", "zaimu-nishiki"),
+        ("tsuno", "lgwan", "zaimu-tsuno"),
+    }
+    answers = {(v.office.member, v.endpoint.name): v.answer for v in seen if v.reached}
+    assert all("1 records" in answer for answer in answers.values()), answers
+    assert "database juki-db1" in answers["nishiki", "juki"]
+
+
+def test_both_application_nodes_answer(demo: Place) -> None:
+    plan = demo.plan()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in demo.environment.items():
+            patch.setenv(name, value)
+        authority = store.load(demo.stack_file, "dc1").ca.certificate_pem
+    office = next(o for o in plan.network.offices if (o.member, o.zone) == ("nishiki", "mynumber"))
+    (juki,) = (e for e in plan.network.endpoints if e.service == "juki")
+    answers = {visits.visit(plan, office, juki, authority).answer.split()[0] for _ in range(6)}
+    assert answers == {"juki-ap1", "juki-ap2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "lock", "node", "expected"),
+    [
+        (
+            "memory",
+            [("database: {count: 1, vcpus: 1, memory_gib: 1,", "database: {count: 1, vcpus: 1, memory_gib: 1.25,")],
+            None,
+            "juki-db1",
+            "restart",
+        ),
+        (
+            "segment",
+            [("    zone: lgwan\n    pattern: mixed", "    zone: mynumber\n    pattern: mixed")],
+            None,
+            "zaimu-tsuno-ap1",
+            "restart",
+        ),
+        ("disk", [("disk_gib: 2}", "disk_gib: 3}")], None, "juki-db1", "replace: data loss"),
+        ("first-boot", [], ("juki-ap2: 172.16.4.4", "juki-ap2: 172.16.4.200"), "juki-ap2", "replace: data loss"),
+    ],
+)
+def test_preview_names_the_true_class_of_a_change(
+    demo: Place, name: str, changes: list[tuple[str, str]], lock: tuple[str, str] | None, node: str, expected: str
+) -> None:
+    other = demo.edited(name, *changes, lock=lock)
+    assert demo.kumiai("plan", stack_file=other).code == 0
+    done = demo.kumiai("preview", "--json", stack_file=other)
+    classes = {change["name"]: change["class"] for change in done.json()["changes"]}
+    assert classes[node] == expected
+    if expected == "replace: data loss":
+        assert done.code == 1
+        refused = demo.kumiai("up", stack_file=other)
+        assert refused.code == 1
+        assert node in refused.err
+        assert "--allow-data-loss" in refused.err
+        assert demo.kumiai("verify").code == 0
+    else:
+        assert done.code == 0
+
+
+def test_a_host_that_does_not_answer_is_named_before_anything_changes(demo: Place) -> None:
+    process.run("kill", "-9", str(libvirtd_of("kvm03")))
+    done = demo.kumiai("up")
+    assert done.code == 3
+    assert "kvm03" in done.err
+    assert demo.kumiai("lab", "up").code == 0
+    assert demo.kumiai("preview").code == 0
+
+
+def test_a_missing_image_is_named(demo: Place) -> None:
+    lock = demo.stack_file.with_suffix(".lock.yaml")
+    text = lock.read_text(encoding="utf-8")
+    pinned = text.partition("image: ")[2].split()[0]
+    other = demo.edited("image", lock=(pinned, "trixie-000000000000"))
+    done = demo.kumiai("up", stack_file=other)
+    assert done.code in (2, 3)
+    assert "trixie-000000000000" in done.err
+
+
+def test_no_secret_is_in_state_logs_or_arguments(demo: Place) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in demo.environment.items():
+            patch.setenv(name, value)
+        secrets = store.load(demo.stack_file, "dc1")
+    planted = [
+        *secrets.passwords.values(),
+        *(pair.private.splitlines()[2] for pair in secrets.hosts.values()),
+        secrets.station.private.splitlines()[2],
+        secrets.ca.key_pem.splitlines()[1],
+    ]
+    assert len(planted) > 8
+    files = [
+        path
+        for folder in (
+            demo.folder,
+            places.ROOT / ".kumiai",
+            places.ROOT / "stacks",
+            pathlib.Path("/run/kumiai-lab") / NAME,
+        )
+        if folder.exists()
+        for path in folder.rglob("*")
+        if path.is_file() and path.stat().st_size < 50_000_000
+    ]
+    assert len(files) > 3
+    texts = [path.read_bytes() for path in files]
+    arguments = [path.read_bytes() for path in pathlib.Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    for secret in planted:
+        assert not [f for f, text in zip(files, texts, strict=True) if secret.encode() in text]
+        assert not [a for a in arguments if secret.encode() in a]
+
+
+def test_destroy_is_refused_without_leave_and_then_leaves_nothing(demo: Place) -> None:
+    refused = demo.kumiai("destroy")
+    assert refused.code == 1
+    assert "juki-db1" in refused.err
+    assert made(demo, "domain") == 6
+    nodes = [f"--allow-data-loss={node.name}" for node in demo.plan().nodes]
+    assert demo.kumiai("destroy", *nodes).code == 0
+    assert made(demo, "domain") == 0
+    assert made(demo, "volume") == 0
+    left = [
+        path
+        for path in (pathlib.Path("/var/lib/kumiai-lab") / NAME).rglob("*")
+        if f"kumiai.{NAME}" in path.name and path.is_file()
+    ]
+    assert left == []
+
+
+def test_lab_down_leaves_nothing(demo: Place) -> None:
+    assert demo.kumiai("lab", "down").code == 0
+    assert not [line for line in process.run("ip", "netns", "list").splitlines() if line.startswith(f"kl.{NAME}.")]
+    assert not pathlib.Path(f"/run/kumiai-lab/{NAME}").exists()
+    assert not pathlib.Path(f"/var/lib/kumiai-lab/{NAME}").exists()
