@@ -74,6 +74,7 @@ def prepare(stack: str, host: str) -> tuple[str, ...]:
     made = []
     store = places.store_folder(stack) / host
     store.mkdir(parents=True, exist_ok=True)
+    places.store_folder(stack).chmod(0o700)  # disks hold keys and the members' data
     for original, account in ACCOUNTS:
         text = original.read_text(encoding="utf-8")
         (store / original.name).write_text(text if "\nlibvirt-qemu:" in text else text + account, encoding="utf-8")

@@ -135,7 +135,8 @@ def _switch(plan: Plan, edge: str) -> list[str]:
 def _start_daemons(stack: str, hosts: tuple[str, ...], known: State) -> tuple[State, list[str]]:
     """Start what does not run; the state is written as soon as each daemon is known."""
     made = {folder for host in hosts for folder in daemons.prepare(stack, host)}
-    known = dataclasses.replace(known, made=tuple(sorted({*known.made, *made})))
+    here = tuple(one for one in known.processes if one.name.partition("/")[0] in hosts)  # others went with their host
+    known = dataclasses.replace(known, processes=here, made=tuple(sorted({*known.made, *made})))
     state_file.save(known)
     before = {one.name: one for one in known.processes}
 

@@ -71,6 +71,7 @@ def locked(stack: str) -> Iterator[None]:
     """Hold the lab alone; a second run for the same stack is told so instead of waiting."""
     folder = places.run_folder(stack)
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:

@@ -70,7 +70,8 @@ def test_a_segment_spans_hosts_and_carries_full_frames(plan: Plan) -> None:
     with guest(plan, "ap1", "juki") as ap1, guest(plan, "ap2", "juki") as ap2, listening(ap2):
         assert plan.node_by_name["ap1"].host != plan.node_by_name["ap2"].host
         assert reach(ap1, "172.16.1.4") == "172.16.1.3"
-        with subprocess.Popen(["ip", "netns", "exec", ap2, sys.executable, "-c", RECEIVE], **PIPES) as receiver:
+        argv = ["ip", "netns", "exec", ap2, sys.executable, "-c", RECEIVE]
+        with subprocess.Popen(argv, **PIPES) as receiver:
             assert receiver.stdout is not None
             assert receiver.stdout.readline() == b"ready\n"
             process.run("ip", "netns", "exec", ap1, sys.executable, "-c", SEND_FULL_FRAME, "172.16.1.4")
