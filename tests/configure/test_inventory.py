@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from infra.configure import by_hand, inventory, node_secrets, private
+from infra.configure import inventory, node_secrets, private
 from infra.plan.model import Plan
 from infra.secrets.model import Secrets
 from network.errors import InputError
@@ -116,16 +116,3 @@ def test_the_script_without_a_stack_says_how_to_name_one() -> None:
     done = run_script("--list")
     assert done.returncode == 1
     assert done.stderr.strip().startswith("say which stack: KUMIAI_STACK=demo ansible-playbook")
-
-
-def test_by_hand_the_directory_goes_when_the_program_ends_even_by_sigkill(tmp_path: pathlib.Path) -> None:
-    user = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    directory = tmp_path / "private"
-    directory.mkdir()
-    by_hand.remove_after(directory, user.pid)
-    assert directory.exists()
-    user.kill()
-    user.wait()
-    cleaner = os.wait()  # the helper is our child here
-    assert cleaner[1] == 0
-    assert not directory.exists()
