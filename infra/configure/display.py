@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import rich.console
 import rich.live
+import rich.markup
 import rich.table
 
 from infra.configure.outcome import NodeProgress, State

@@ -76,7 +76,7 @@ def configure(
             inventory=str(ROOT / "inventories" / "stack.py"),
             limit=",".join(chosen),
             artifact_dir=str(ROOT / ".kumiai" / "configure" / plan.stack),
-            ident=time.strftime("%Y%m%dT%H%M%S"),
+            ident=f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
             rotate_artifacts=RUNS_KEPT,
             envvars=_environment(directory, strategy, len(chosen)),
             event_handler=tracker.handle,

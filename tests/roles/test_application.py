@@ -19,7 +19,7 @@ from typing import Any
 import database_roles
 import psycopg2
 import pytest
-from kumiai_application import config, journal, members, store, web
+from kumiai_application import config, health, journal, members, store, web
 
 from infra.configure import application, database, files
 from infra.configure.node_secrets import node_secrets
@@ -67,7 +67,14 @@ def settings(
 
 @pytest.fixture
 def app(settings: Any) -> Any:
-    return web.Application(settings, store.Store(settings), journal.Journal("test", pathlib.Path("/nonexistent")))
+    return serving(settings, journal.Journal("test", pathlib.Path("/nonexistent")))
+
+
+def serving(settings: Any, log: Any) -> Any:
+    visits = store.Store(settings)
+    asking = health.Health(visits.check)
+    asking.ask()
+    return web.Application(settings, visits, log, asking)
 
 
 def proxy(settings: Any) -> str:
@@ -245,7 +252,7 @@ def test_health_needs_no_member_and_follows_the_database(app: Any, settings: Any
     assert request(app, "GET", "/health", proxy(settings))[0] == 200
     lost = dataclasses.replace(settings.members[0].database, host="/nonexistent")
     broken = dataclasses.replace(settings, members=(dataclasses.replace(settings.members[0], database=lost),))
-    without = web.Application(broken, store.Store(broken), journal.Journal("test", pathlib.Path("/nonexistent")))
+    without = serving(broken, journal.Journal("test", pathlib.Path("/nonexistent")))
     status, _, text = request(without, "GET", "/health", proxy(settings))
     assert status == 503
     assert "juki_m1 on /nonexistent" in text
@@ -253,6 +260,16 @@ def test_health_needs_no_member_and_follows_the_database(app: Any, settings: Any
     status, _, text = request(without, "GET", "/", proxy(settings), OFFICE_1)
     assert status == 503
     assert "データベースが応答しません" in text
+
+
+def test_health_without_a_fresh_answer_is_no_health() -> None:
+    now = [100.0]
+    asking = health.Health(lambda: None, clock=lambda: now[0])
+    assert asking.trouble() == "not asked yet"
+    asking.ask()
+    assert asking.trouble() is None
+    now[0] += health.STALE_S + 1
+    assert asking.trouble() == "no answer for 16 s"
 
 
 def test_a_connection_that_the_server_ended_is_renewed_without_an_error(
@@ -307,7 +324,7 @@ def test_activity_goes_to_the_journal_with_fields_and_without_contents(settings:
         receiver.bind(str(path))
         receiver.settimeout(5)
         with contextlib.closing(journal.Journal("kumiai-application-juki", path)) as log:
-            app = web.Application(settings, store.Store(settings), log)
+            app = serving(settings, log)
             post(app, settings, OFFICE_1, note="personal", run="journal", number=1)
         fields = dict(line.split(b"=", 1) for line in receiver.recv(65536).splitlines())
     assert fields[b"KUMIAI_MEMBER"] == b"m1"

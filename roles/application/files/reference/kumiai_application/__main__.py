@@ -7,7 +7,7 @@ import sys
 
 import waitress
 
-from kumiai_application import config, journal, store, web
+from kumiai_application import config, health, journal, store, web
 
 THREADS = 8
 
@@ -17,8 +17,11 @@ def main() -> None:
     settings = config.load(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
     log = journal.Journal(f"kumiai-application-{settings.endpoint}")
     log.write(f"{settings.title}: listening on {settings.address}:{settings.port}", event="start")
+    visits = store.Store(settings)
+    asking = health.Health(visits.check)
+    asking.start()
     waitress.serve(
-        web.Application(settings, store.Store(settings), log),
+        web.Application(settings, visits, log, asking),
         listen=f"{settings.address}:{settings.port}",
         threads=THREADS,
         ident=None,  # says nothing about the software to clients

@@ -75,6 +75,7 @@ class Store:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._prepared: set[str] = set()
         self._local = threading.local()
 
     def add(self, member: Member, visit: NewVisit) -> Visit:
@@ -160,9 +161,11 @@ class Store:
             keepalives_count=3,
             tcp_user_timeout=4000,  # ms: a server that vanished is noticed before the load balancer gives up
         )
-        with connection, connection.cursor() as cursor:  # one transaction
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-            cursor.execute(SCHEMA)
+        if member.id not in self._prepared:
+            with connection, connection.cursor() as cursor:  # one transaction
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+                cursor.execute(SCHEMA)
+            self._prepared.add(member.id)
         connection.autocommit = True
         return connection
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from kumiai_application import members, page
 from kumiai_application.config import Config, Member
+from kumiai_application.health import Health
 from kumiai_application.journal import INFO, WARNING, Journal
 from kumiai_application.store import NewVisit, Store, StoreError, Visit
 
@@ -46,7 +47,6 @@ class Visits(Protocol):
     latest: Callable[[Member, int], list[Visit]]
     numbers: Callable[[Member, str], list[int]]
     database_node: Callable[[Member], str]
-    check: Callable[[], None]
 
 
 class RequestError(Exception):
@@ -70,10 +70,11 @@ class Answer:
 class Application:
     """Serves one service on one node."""
 
-    def __init__(self, config: Config, store: Store | Visits, journal: Journal) -> None:
+    def __init__(self, config: Config, store: Store | Visits, journal: Journal, health: Health) -> None:
         self._config = config
         self._store = store
         self._journal = journal
+        self._health = health
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
@@ -118,7 +119,7 @@ class Application:
 
     def _answer(self, environ: Environ, path: str, method: str, member: Member | None, client: str) -> Answer:
         if path == "/health":
-            return self._health()
+            return self._healthy()
         if path not in ("/", "/api/visits"):
             raise RequestError(404, "このページはありません。")
         if method not in ("GET", "HEAD", "POST"):
@@ -129,11 +130,10 @@ class Application:
             return self._form(environ, member, client) if method == "POST" else self._page(member, client)
         return self._write(environ, member, client) if method == "POST" else self._read(environ, member)
 
-    def _health(self) -> Answer:
-        try:
-            self._store.check()
-        except StoreError as error:
-            return _json(503, {"status": "database", "node": self._config.node, "reason": str(error)})
+    def _healthy(self) -> Answer:
+        trouble = self._health.trouble()
+        if trouble is not None:
+            return _json(503, {"status": "database", "node": self._config.node, "reason": trouble})
         return _json(200, {"status": "ok", "node": self._config.node})
 
     def _page(self, member: Member, client: str) -> Answer:
