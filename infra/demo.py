@@ -17,6 +17,7 @@ from rich.table import Table
 import infra.plan
 from infra import image, lab
 from infra.cli import common, configure, destroy, hosts, plan, up
+from infra.engine import progress
 from infra.lab import visits
 from infra.plan.model import Plan
 from infra.report import plan_tables
@@ -83,7 +84,7 @@ def down() -> None:
 
 
 def _ensure_image() -> None:
-    image.ensure_image(None, lambda text: common.err.print(text, markup=False))
+    image.ensure_image(None, progress.shown)
 
 
 def _lab_up(found: Plan) -> None:

@@ -5,6 +5,7 @@ The order of the tests is the order of the story: nothing before `test_destroyâ€
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Iterator
 
@@ -113,44 +114,58 @@ def test_both_application_nodes_answer(demo: Place) -> None:
     assert answers == {"juki-ap1", "juki-ap2"}
 
 
-@pytest.mark.parametrize(
-    ("name", "changes", "lock", "node", "expected"),
-    [
-        (
-            "memory",
-            [("database: {count: 1, vcpus: 1, memory_gib: 1,", "database: {count: 1, vcpus: 1, memory_gib: 1.25,")],
-            None,
-            "juki-db1",
-            "restart",
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """A change of the declaration or the lock, and what it means to a node."""
+
+    name: str
+    changes: tuple[tuple[str, str], ...] = ()
+    lock: tuple[str, str] | None = None
+    node: str
+    expected: str
+
+
+EDITS = (
+    Edit(
+        name="memory",
+        changes=(
+            ("database: {count: 1, vcpus: 1, memory_gib: 1,", "database: {count: 1, vcpus: 1, memory_gib: 1.25,"),
         ),
-        (
-            "segment",
-            [("    zone: lgwan\n    pattern: mixed", "    zone: mynumber\n    pattern: mixed")],
-            None,
-            "zaimu-tsuno-ap1",
-            "restart",
-        ),
-        ("disk", [("disk_gib: 2}", "disk_gib: 3}")], None, "juki-db1", "replace: data loss"),
-        ("first-boot", [], ("juki-ap2: 172.16.4.4", "juki-ap2: 172.16.4.200"), "juki-ap2", "replace: data loss"),
-    ],
+        node="juki-db1",
+        expected="restart",
+    ),
+    Edit(
+        name="segment",
+        changes=(("    zone: lgwan\n    pattern: mixed", "    zone: mynumber\n    pattern: mixed"),),
+        node="zaimu-tsuno-ap1",
+        expected="restart",
+    ),
+    Edit(name="disk", changes=(("disk_gib: 2}", "disk_gib: 3}"),), node="juki-db1", expected="replace: data loss"),
+    Edit(
+        name="first-boot",
+        lock=("juki-ap2: 172.16.4.4", "juki-ap2: 172.16.4.200"),
+        node="juki-ap2",
+        expected="replace: data loss",
+    ),
 )
-def test_preview_names_the_true_class_of_a_change(
-    demo: Place, name: str, changes: list[tuple[str, str]], lock: tuple[str, str] | None, node: str, expected: str
-) -> None:
-    other = demo.edited(name, *changes, lock=lock)
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.name)
+def test_preview_names_the_true_class_of_a_change(demo: Place, edit: Edit) -> None:
+    other = demo.edited(edit.name, *edit.changes, lock=edit.lock)
     assert demo.kumiai("plan", stack_file=other).code == 0
     done = demo.kumiai("preview", "--json", stack_file=other)
     classes = {change["name"]: change["class"] for change in done.json()["changes"]}
-    assert classes[node] == expected
-    if expected == "replace: data loss":
-        assert done.code == 1
-        refused = demo.kumiai("up", stack_file=other)
-        assert refused.code == 1
-        assert node in refused.err
-        assert "--allow-data-loss" in refused.err
-        assert demo.kumiai("verify").code == 0
-    else:
+    assert classes[edit.node] == edit.expected
+    if edit.expected == "restart":
         assert done.code == 0
+        return
+    assert done.code == 1
+    refused = demo.kumiai("up", stack_file=other)
+    assert refused.code == 1
+    assert edit.node in refused.err
+    assert "--allow-data-loss" in refused.err
+    assert demo.kumiai("verify").code == 0
 
 
 def test_a_host_that_does_not_answer_is_named_before_anything_changes(demo: Place) -> None:
