@@ -60,8 +60,8 @@ def fewest_hosts(
         taken_sum = sum(site.caps[h][r] for h in taken)
         count = max(len(taken) + _hosts_for_sum(sum(sizes) - taken_sum, free, largest), _l2(sizes, largest))
         if count > best.hosts:
-            amounts = f"{_amount(r, sum(sizes))} on hosts of up to {_amount(r, largest)}"
-            best = Need(hosts=count, reason=f"{resource}: {amounts}")
+            amounts = [_amount(r, value).removesuffix(" vCPUs") for value in (sum(sizes), largest)]
+            best = Need(hosts=count, reason=f"{resource}: {amounts[0]} on hosts of up to {amounts[1]}")
     if apart:
         sets = collections.Counter(
             bit for n in members for bit in range(len(site.set_names)) if site.sets[n] >> bit & 1

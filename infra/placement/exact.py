@@ -48,6 +48,8 @@ def solve(site: sites.Site, *, floor: int, ceiling: int, budget: cp.Budget) -> O
     INFEASIBLE means that none uses ``ceiling`` hosts or fewer. The number is found by halving the range, each half one
     question of yes or no, which the solver answers far faster than it minimises.
     """
+    if budget.left <= 0:
+        return Outcome(status=Status.UNKNOWN, assignment=None, lower_bound=floor)
     everywhere = range(len(site.hosts))
     master = cp.Master(site)
     every_loss = list(recovery.losses(site, everywhere, site.rules.spare_hosts))

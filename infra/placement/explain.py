@@ -12,7 +12,9 @@ from infra.placement import bounds, check, cp, exact, firstfit, model, recovery
 from infra.placement import site as sites
 
 Search = Callable[[sites.Site, cp.Budget], tuple[exact.Outcome, model.Method]]
-UNITS_PER_TRY = 1.0
+UNITS = 4.0
+"""Deterministic time of the solver for the whole explanation; first fit answers most of it."""
+UNITS_PER_TRY = 0.5
 MORE_HOSTS_MAX = 8
 REPLICA_SETS_MAX = 8
 ANEW = "take the host of these nodes out of the lock, so that they are placed anew"
@@ -60,7 +62,8 @@ def explain(site: sites.Site, status: exact.Status, search: Search) -> model.Pla
     if not nodes:
         nodes, cause = _first_stuck(site)
         causes += [] if shortages else [cause]
-    cures = [*_more_hosts(site, search), *_without_one_rule(site, search)]
+    trial = _Trial(search)
+    cures = [*_more_hosts(site, trial), *_without_one_rule(site, trial)]
     if not cures:
         cures.append("no single rule and no number of hosts up to "
                      f"{MORE_HOSTS_MAX} cures it: check the sizes of nodes and hosts")  # fmt: skip
@@ -80,8 +83,19 @@ def _first_stuck(site: sites.Site) -> tuple[tuple[str, ...], str]:
     return gone, f"all nodes find a place, but in no placement every loss can be repaired; for example {lost}: {why}"
 
 
-def _places(site: sites.Site, search: Search) -> bool:
-    return search(site, cp.Budget(UNITS_PER_TRY))[0].assignment is not None
+class _Trial:
+    """Asks whether a changed site has a placement, within one budget for all questions."""
+
+    def __init__(self, search: Search) -> None:
+        self.search = search
+        self.left = UNITS
+
+    def places(self, site: sites.Site) -> bool:
+        budget = cp.Budget(min(UNITS_PER_TRY, self.left))
+        given = budget.left
+        outcome, _ = self.search(site, budget)
+        self.left -= given - budget.left
+        return outcome.assignment is not None
 
 
 def _again(
@@ -103,8 +117,8 @@ def _again(
     )
 
 
-def _without_one_rule(site: sites.Site, search: Search) -> list[str]:
-    return [text for text, changed in _relaxations(site) if _places(changed, search)]
+def _without_one_rule(site: sites.Site, trial: _Trial) -> list[str]:
+    return [text for text, changed in _relaxations(site) if trial.places(changed)]
 
 
 def _relaxations(site: sites.Site) -> Iterator[tuple[str, sites.Site]]:
@@ -143,11 +157,11 @@ def _relaxations(site: sites.Site) -> Iterator[tuple[str, sites.Site]]:
     yield "more storage in the hosts there are", _again(site, hosts=more_storage)
 
 
-def _more_hosts(site: sites.Site, search: Search) -> list[str]:
+def _more_hosts(site: sites.Site, trial: _Trial) -> list[str]:
     """Return the fewest further hosts that cure, with the smallest size found for them."""
     largest: sites.Size = _largest(site)
     for count in range(1, MORE_HOSTS_MAX + 1):
-        if _places(_again(site, hosts=[*site.hosts, *_new_hosts(site, count, largest)]), search):
+        if trial.places(_again(site, hosts=[*site.hosts, *_new_hosts(site, count, largest)])):
             size = _shrink(site, count, largest)
             more = "one more host" if count == 1 else f"{count} more hosts"
             memory = f"{size[1] / 1024:g} GiB memory"

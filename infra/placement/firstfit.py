@@ -15,10 +15,10 @@ from typing import Literal
 from infra.placement import bounds, recovery
 from infra.placement import site as sites
 
-Order = Literal["largest", "memory", "replicas"]
-Choice = Literal["spread", "fullest", "first"]
-ORDERS: tuple[Order, ...] = ("largest", "replicas", "memory")
-CHOICES: tuple[Choice, ...] = ("spread", "fullest", "first")
+Order = Literal["largest", "sum", "replicas", "memory", "vcpus"]
+Choice = Literal["spread", "fullest", "matching", "first"]
+ORDERS: tuple[Order, ...] = ("largest", "replicas", "sum", "memory", "vcpus")
+CHOICES: tuple[Choice, ...] = ("spread", "fullest", "matching", "first")
 VARIANTS = tuple((order, choice) for choice in CHOICES for order in ORDERS)
 
 
@@ -118,9 +118,10 @@ def _sequence(site: sites.Site, label: int, order: Order) -> list[int]:
 
     def key(n: int) -> tuple[int, ...]:
         size, mask = site.sizes[n], site.sets[n]
-        share = max(size[r] * 1_000_000 // caps[r] for r in range(3))
+        shares = [size[r] * 1_000_000 // caps[r] for r in range(3)]
+        share = max(shares)
         sharers = sum(members for bit, members in enumerate(set_sizes) if mask >> bit & 1) if mask else 0
-        first = {"largest": share, "memory": size[1], "replicas": sharers}[order]
+        first = {"largest": share, "sum": sum(shares), "replicas": sharers, "memory": size[1], "vcpus": size[0]}[order]
         return (not site.zones[n], -first, -share, n)
 
     return sorted((n for n in site.members(label) if site.pinned[n] == sites.ANY), key=key)
@@ -178,7 +179,16 @@ def _choose(site: sites.Site, load: sites.Load, group: _Group, n: int, choice: C
         return min(candidates, key=lambda h: (load.memory_load(h, memory), h))
     if choice == "fullest":
         return min(in_use, key=lambda h: (-load.memory_load(h, memory), h))
+    if choice == "matching":
+        return min(in_use, key=lambda h: (-_matching(site, load, n, h), h))
     return in_use[0]
+
+
+def _matching(site: sites.Site, load: sites.Load, n: int, h: int) -> int:
+    """Return how well what is left on a host has the proportions of the node (their dot product, in shares)."""
+    left = (load.vcpus[h], load.memory[h], load.storage[h])
+    shares = zip(site.sizes[n], left, site.caps[h], strict=True)
+    return sum((size * 1000 // cap) * (free * 1000 // cap) for size, free, cap in shares if cap)
 
 
 def _fresh(site: sites.Site, load: sites.Load, h: int) -> tuple[int, int, int, int]:
