@@ -50,6 +50,17 @@ class Tracker:
         self._notify(self.nodes)
         return True
 
+    @property
+    def unreachable(self) -> tuple[str, ...]:
+        """Return the nodes that could not be reached."""
+        return tuple(name for name, node in self.nodes.items() if node.state == "unreachable")
+
+    def wait_again(self, nodes: Iterable[str]) -> None:
+        """Take up ``nodes`` once more as if they had not been tried."""
+        for name in nodes:
+            self.nodes[name] = NodeProgress(node=name)
+        self._notify(self.nodes)
+
     def finish(self) -> None:
         """Settle the nodes that are still at work: the run is over."""
         for node in self.nodes.values():

@@ -77,7 +77,7 @@ def _ssh_args(directory: pathlib.Path, station_ssh_args: Sequence[str]) -> str:
         "StrictHostKeyChecking": "yes",
         "HostKeyAlgorithms": "ssh-ed25519",
         "IdentitiesOnly": "yes",
-        "ConnectTimeout": "15",
+        "ConnectTimeout": "60",
         # A new firewall knows nothing of the connection that brought it until our side speaks again.
         "ServerAliveInterval": "5",
         "ServerAliveCountMax": "12",

@@ -21,6 +21,8 @@ from infra.secrets.model import Secrets
 from network.errors import EnvironmentLackError, InputError, OperationError
 
 PLAYBOOK = "site.yml"
+ATTEMPTS = 2
+"""A node that could not be reached is tried once more: one that has just started may close the first connections."""
 RUNS_KEPT = 10
 """Records of former runs below ``.kumiai/configure/<stack>``."""
 
@@ -68,20 +70,16 @@ def configure(
     chosen = _chosen(plan, limit)
     tracker = Tracker(chosen, progress)
     begun = time.monotonic()
+    status = "successful"
     with private.private_directory(plan, secrets, station_ssh_args) as directory, _no_stragglers(directory):
-        status = (run_ansible or _ansible_runner())(
-            private_data_dir=str(directory),
-            project_dir=str(ROOT),
-            playbook=PLAYBOOK,
-            inventory=str(ROOT / "inventories" / "stack.py"),
-            limit=",".join(chosen),
-            artifact_dir=str(ROOT / ".kumiai" / "configure" / plan.stack),
-            ident=f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
-            rotate_artifacts=RUNS_KEPT,
-            envvars=_environment(directory, strategy, len(chosen)),
-            event_handler=tracker.handle,
-            quiet=True,
-        ).status
+        left = chosen
+        for attempt in range(1, ATTEMPTS + 1):
+            settings = _settings(plan, directory, strategy, left, attempt)
+            status = (run_ansible or _ansible_runner())(**settings, event_handler=tracker.handle, quiet=True).status
+            left = tracker.unreachable
+            if status == "canceled" or not left or attempt == ATTEMPTS:
+                break
+            tracker.wait_again(left)
     if status == "canceled":
         raise OperationError("interrupted; run the same command again, it finishes what is left")
     tracker.finish()
@@ -89,6 +87,22 @@ def configure(
     if status != "successful" and not outcome.failures:
         raise OperationError("Ansible did not finish: " + ("\n".join(tracker.messages) or f"status {status}"))
     return outcome
+
+
+def _settings(
+    plan: Plan, directory: pathlib.Path, strategy: Strategy, nodes: Collection[str], attempt: int
+) -> dict[str, Any]:
+    return {
+        "private_data_dir": str(directory),
+        "project_dir": str(ROOT),
+        "playbook": PLAYBOOK,
+        "inventory": str(ROOT / "inventories" / "stack.py"),
+        "limit": ",".join(nodes),
+        "artifact_dir": str(ROOT / ".kumiai" / "configure" / plan.stack),
+        "ident": f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{attempt}",
+        "rotate_artifacts": RUNS_KEPT,
+        "envvars": _environment(directory, strategy, len(nodes)),
+    }
 
 
 def require_success(plan: Plan, outcome: Outcome) -> None:

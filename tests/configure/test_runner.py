@@ -61,6 +61,21 @@ def test_an_unreachable_node_is_named_with_host_and_cause_and_the_others_are_don
     assert error.value.exit_code == 1
 
 
+def test_a_node_that_can_be_reached_at_the_second_try_is_done(plan: Plan, secrets: Secrets) -> None:
+    limits: list[str] = []
+
+    def run(*, limit: str, **settings: Any) -> Any:
+        limits.append(limit)
+        lost = event("runner_on_unreachable", "juki-ap2", msg="Connection closed")
+        events = [lost, *everyone_ok(plan, "juki-ap2")] if len(limits) == 1 else [event("runner_on_ok", "juki-ap2")]
+        return fake(*events, status="failed" if len(limits) == 1 else "successful")(**settings)
+
+    result = configure(plan, secrets, run)
+    assert limits == [",".join(node.name for node in plan.nodes), "juki-ap2"]
+    assert result.failures == ()
+    runner.require_success(plan, result)
+
+
 def test_a_failed_node_is_named_with_the_task(plan: Plan, secrets: Secrets) -> None:
     failed = event("runner_on_failed", "juki-db1", task="Install the database", msg="database: exit status 1")
     result = configure(plan, secrets, fake(failed, *everyone_ok(plan, "juki-db1"), status="failed"))
