@@ -8,13 +8,13 @@ import pathlib
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from infra import process
 from infra.hosts import access
 from infra.image import cloud_init
-from infra.operations.virsh import Hypervisor
+from infra.operations.virsh import Hypervisor, Thing
 from infra.plan.model import Node, Plan
 from infra.resources import domain_xml, names
 from infra.secrets.model import Secrets
@@ -52,15 +52,17 @@ def wait_ssh(
     site: str,
     secrets: Secrets,
     *,
+    only: Collection[str] | None = None,
     lost: Sequence[str] = (),
     progress: Progress = lambda _: None,
     limit_s: float = LIMIT_S,
 ) -> Mapping[str, Answer]:
-    """Wait until every machine of ``site`` answers on SSH, as itself; return how each did.
+    """Wait until the machines of ``site``, or ``only`` some of them, answer on SSH as themselves; return how each did.
 
     A machine that does not show the host key it was given does not count: nobody trusts on first use.
     """
     nodes = [node for node in plan.nodes if node.site == site and node.host not in lost]
+    nodes = [node for node in nodes if only is None or node.name in only]
     answers: dict[str, Answer] = {}
     # Interrupted, the pool must not wait for its threads to run into their limit.
     stop = threading.Event()
@@ -152,35 +154,28 @@ def _await_one(
     return Answer(node=node.name, seconds=answered, booted=False, cause=cause)
 
 
-def wipe_seeds(
-    plan: Plan, hosts: Mapping[str, Hypervisor], booted: Sequence[str], progress: Progress = lambda _: None
-) -> tuple[str, ...]:
-    """Overwrite the first-boot disks of ``booted`` machines with zeros; return the volumes that were not wiped before.
+def unwiped(
+    plan: Plan, site: str, hosts: Mapping[str, Hypervisor], present: Mapping[str, frozenset[Thing]]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the first-boot disks that still say something: node → volumes; nodes without any are left out."""
+    planned = {(node.host, node.name) for node in plan.nodes if node.site == site}
+    found: dict[str, tuple[str, ...]] = {}
+    for host, hypervisor in hosts.items():
+        for thing in sorted(present[host]):
+            mark = names.volume_mark(plan.stack, thing.name) if thing.kind == "volume" else None
+            if mark is None or mark.kind != "seed" or (host, mark.subject) not in planned:
+                continue
+            if hypervisor.read_volume(thing.name, ISO_MAGIC_OFFSET, len(ISO_MAGIC)) == ISO_MAGIC:
+                found[mark.subject] = (*found.get(mark.subject, ()), thing.name)
+    return found
 
-    The disks hold the machines' SSH host keys, and nothing reads them again: the first boot has turned cloud-init off.
+
+def wipe(plan: Plan, hosts: Mapping[str, Hypervisor], disks: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Overwrite first-boot disks (node → volumes) with zeros; return the volumes.
+
+    They hold the machines' SSH host keys, and nothing reads them again: the first boot has turned cloud-init off.
     """
-    wiped = []
-    for node in sorted(booted):
-        hypervisor = hosts[plan.node_by_name[node].host]
-        for volume in seed_volumes(plan.stack, hypervisor, node):
-            if not is_wiped(hypervisor, volume):
-                hypervisor.wipe_volume(volume)
-                wiped.append(volume)
-    if wiped:
-        progress(f"{len(wiped)} first-boot disks wiped")
-    return tuple(wiped)
-
-
-def seed_volumes(stack: str, hypervisor: Hypervisor, node: str) -> tuple[str, ...]:
-    """Return the first-boot disks of ``node`` on a host."""
-    found = []
-    for thing in sorted(hypervisor.marked()):
-        mark = names.volume_mark(stack, thing.name) if thing.kind == "volume" else None
-        if mark is not None and mark.kind == "seed" and mark.subject == node:
-            found.append(thing.name)
-    return tuple(found)
-
-
-def is_wiped(hypervisor: Hypervisor, volume: str) -> bool:
-    """Say whether a first-boot disk holds nothing any more."""
-    return hypervisor.read_volume(volume, ISO_MAGIC_OFFSET, len(ISO_MAGIC)) != ISO_MAGIC
+    for node, volumes in disks.items():
+        for volume in volumes:
+            hosts[plan.node_by_name[node].host].wipe_volume(volume)
+    return tuple(volume for volumes in disks.values() for volume in volumes)

@@ -32,7 +32,9 @@ def preview_site(plan: Plan, site: str, request: Request) -> Preview:
     record = engine_run.preview(place)
     engine_run.require_success(place, record, "the preview failed")
     notes = tuple(f"{cause}; what it holds was not compared" for cause in silent.values())
-    return Preview(changes=changes.classify(record.steps, request.allow_data_loss), notes=notes)
+    # Without its provider the engine calls everything on such a host an update. What is made or removed there is true.
+    steps = [s for s in record.steps if record.hosts.get(s.urn) not in silent or s.operation in ("create", "delete")]
+    return Preview(changes=changes.classify(steps, request.allow_data_loss), notes=notes)
 
 
 def silent_hosts(plan: Plan, site: str, request: Request) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import infra.plan
 from infra.engine.progress import shown
@@ -160,7 +160,8 @@ def up_site(plan: Plan, name: str, request: Request, options: Options, progress:
     wiped: tuple[str, ...] = ()
     if options.first_contact:
         with clock.phase("contact"):
-            answers, wiped = _first_contact(site, secrets)
+            touched = None if fresh else {*started, *(change.name for change in planned if change.kind == "node")}
+            answers, wiped = _first_contact(site, secrets, present, touched)
     return Done(
         site=name,
         changes=planned,
@@ -245,13 +246,21 @@ def require_as_planned(place: Workspace, report: verify.Report) -> None:
         raise errors.OperationError(f"{place.name}: the machines are not as planned:\n{listed}")
 
 
-def _first_contact(site: Site, secrets: Secrets) -> tuple[Mapping[str, contact.Answer], tuple[str, ...]]:
+def _first_contact(
+    site: Site, secrets: Secrets, present: Mapping[str, frozenset[Thing]], changed: Collection[str] | None
+) -> tuple[Mapping[str, contact.Answer], tuple[str, ...]]:
+    """Wait for the machines that were touched (None: all), and for those whose first-boot disk is not wiped yet."""
     plan, limit_s, progress = site.plan, site.options.contact_s, site.progress
-    lost_hosts = sorted(site.request.lost)
-    answers = contact.wait_ssh(plan, site.name, secrets, lost=lost_hosts, progress=progress, limit_s=limit_s)
-    wiped = contact.wipe_seeds(plan, site.hosts, [a.node for a in answers.values() if a.booted], progress)
+    disks = contact.unwiped(plan, site.name, site.hosts, present)
+    due = None if changed is None else {*changed, *disks}
+    gone = sorted(site.request.lost)
+    answers = contact.wait_ssh(plan, site.name, secrets, only=due, lost=gone, progress=progress, limit_s=limit_s)
+    booted = {answer.node for answer in answers.values() if answer.booted}
+    wiped = contact.wipe(plan, site.hosts, {node: volumes for node, volumes in disks.items() if node in booted})
+    if wiped:
+        progress(f"{len(wiped)} first-boot disks wiped")
     contact.require_answers(plan, answers, limit_s)
-    late = sorted(answer.node for answer in answers.values() if not answer.booted)
+    late = sorted(answers.keys() - booted)
     if late:
         progress(f"still busy with the first boot, so the next `kumiai up` wipes their disks: {', '.join(late)}")
     return answers, wiped

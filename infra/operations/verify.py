@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from infra.operations import contact, live, reconcile, run, state, virsh
@@ -95,27 +95,23 @@ def check_planned_domains(plan: Plan, present: Mapping[str, frozenset[Thing]]) -
     )
 
 
-def check_seeds(plan: Plan, hosts: Mapping[str, Hypervisor], nodes: Sequence[str]) -> tuple[Finding, ...]:
+def check_seeds(
+    plan: Plan, site: str, hosts: Mapping[str, Hypervisor], present: Mapping[str, frozenset[Thing]]
+) -> tuple[Finding, ...]:
     """Return the machines whose first-boot disk still holds their host key."""
-    findings = []
-    for name in nodes:
-        host = plan.node_by_name[name].host
-        for volume in contact.seed_volumes(plan.stack, hosts[host], name):
-            if not contact.is_wiped(hosts[host], volume):
-                message = "its first-boot disk still holds its SSH host key; `kumiai up` wipes it"
-                findings.append(Finding(host=host, subject=name, message=message))
-    return tuple(findings)
+    message = "its first-boot disk still holds its SSH host key; `kumiai up` wipes it"
+    disks = contact.unwiped(plan, site, hosts, present)
+    return tuple(Finding(host=plan.node_by_name[node].host, subject=node, message=message) for node in disks)
 
 
 def check_site(plan: Plan, site: str, hosts: Mapping[str, Hypervisor], deployment: Deployment) -> Report:
     """Compare everything that ``plan`` puts on ``site`` with what the hosts hold."""
     present = virsh.probe_all(hosts)
     machines = check_machines(plan, site, hosts, present)
-    nodes = [node.name for node in plan.nodes if node.site == site and node.host in hosts]
     more = (
         *check_objects(plan.stack, deployment, present),
         *check_planned_domains(plan, present),
-        *check_seeds(plan, hosts, nodes),
+        *check_seeds(plan, site, hosts, present),
     )
     return dataclasses.replace(machines, findings=tuple(sorted({*machines.findings, *more})))
 
