@@ -170,7 +170,7 @@ def _choose(site: sites.Site, load: sites.Load, group: _Group, n: int, choice: C
     opened = None
     if may_open and (choice == "spread" or not in_use):
         fresh = [h for h in hosts if not load.count[h] and load.fits(n, h)]
-        opened = min(fresh, key=lambda h: _fresh(site, load, h), default=None)
+        opened = min(fresh, key=lambda h: _fresh(site, load, h, smallest=choice == "first"), default=None)
     if not in_use:
         return opened
     memory = site.sizes[n][1]
@@ -191,10 +191,13 @@ def _matching(site: sites.Site, load: sites.Load, n: int, h: int) -> int:
     return sum((size * 1000 // cap) * (free * 1000 // cap) for size, free, cap in shares if cap)
 
 
-def _fresh(site: sites.Site, load: sites.Load, h: int) -> tuple[int, int, int, int]:
-    """Order of hosts to open: from the chassis least in use, then the largest."""
+def _fresh(site: sites.Site, load: sites.Load, h: int, *, smallest: bool) -> tuple[int, int, int, int]:
+    """Order of hosts to open: from the chassis least in use, then the largest, which hold most, or the smallest.
+
+    The smallest that will do leaves the large ones free, which a large node may need after a loss.
+    """
     beside = 0
     if site.chassis[h] != sites.ANY:
         beside = sum(load.count[other] > 0 for other, c in enumerate(site.chassis) if c == site.chassis[h])
-    cap = site.caps[h]
-    return (beside, -cap[1], -cap[0], h)
+    sign = 1 if smallest else -1
+    return (beside, sign * site.caps[h][1], sign * site.caps[h][0], h)

@@ -22,7 +22,7 @@ def many(count: int, **size: int) -> list[model.Node]:
         pytest.param(many(1), hosts(3), 1, id="one node"),
         pytest.param(many(17), hosts(3), 2, id="17 × 4 GiB on 64 GiB"),
         pytest.param(many(17, vcpus=2), hosts(3), 3, id="34 vCPUs on 16"),
-        pytest.param(many(3, storage_gib=400), hosts(3), 2, id="storage"),
+        pytest.param(many(3, storage_gib=1600), hosts(3), 2, id="storage"),
         pytest.param(many(3, memory_gib=33), hosts(5), 3, id="no two fit together, though 99 GiB fit on two"),
         pytest.param([*many(2, memory_gib=40), node("x", memory_gib=30)], hosts(5), 3, id="30 beside 40 is too much"),
         pytest.param(many(16), [host("a", memory_gib=48), host("b", memory_gib=16)], 2, id="largest hosts first"),
