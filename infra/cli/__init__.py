@@ -22,6 +22,23 @@ from infra.cli import (
 )
 from network import errors
 
+__all__ = [
+    "app",
+    "common",
+    "configure",
+    "destroy",
+    "hosts",
+    "lab",
+    "main",
+    "plan",
+    "preview",
+    "render",
+    "schema",
+    "up",
+    "validate",
+    "verify",
+]
+
 app = typer.Typer(
     name="kumiai",
     help="Build and check a shared municipal cloud (自治体クラウド) from one declaration.",
