@@ -7,10 +7,11 @@ loss these are variables, after a loss the sum of "stays there" and "moves there
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from infra.placement import recovery
+from infra.placement import patterns, recovery
 from infra.placement import site as sites
 
 if TYPE_CHECKING:
@@ -110,12 +111,14 @@ class _Model:
 class Master(_Model):
     """Choose a host per node, such that the losses added so far can be repaired."""
 
-    def __init__(self, site: sites.Site) -> None:
+    def __init__(self, site: sites.Site, *, allowed: Mapping[int, Sequence[int]] | None = None) -> None:
         super().__init__(site)
         hosts = range(len(site.hosts))
         self.x: dict[tuple[int, int], cp_model.IntVar] = {}
         for n, size in enumerate(site.sizes):
             fitting = [h for h in hosts if all(s <= c for s, c in zip(size, site.caps[h], strict=True))]
+            if allowed is not None and site.pinned[n] == sites.ANY:
+                fitting = list(allowed[n])
             for h in fitting if site.pinned[n] == sites.ANY else [site.pinned[n]]:
                 self.x[n, h] = self.cp.new_bool_var("")
             self.cp.add_exactly_one(self.x[n, h] for h in hosts if (n, h) in self.x)
@@ -154,6 +157,12 @@ class Master(_Model):
                 )
                 self.cp.add(room >= sum(self.site.sizes[n][r] for n in members)).only_enforce_if(lost_var)
 
+    def follow(self, cutting: patterns.Cutting, cover: Iterable[tuple[int, patterns.Pattern]]) -> None:
+        """Demand that no host takes more nodes of a kind than its pattern has."""
+        for h, pattern in cover:
+            for nodes, count in zip(cutting.nodes, pattern, strict=True):
+                self.cp.add(sum(self.x[n, h] for n in nodes if (n, h) in self.x) <= count)
+
     def add_loss(self, lost: tuple[int, ...]) -> None:
         """Demand that the loss of these hosts can be repaired."""
         left = [h for h in range(len(self.site.hosts)) if h not in lost]
@@ -185,6 +194,45 @@ class Master(_Model):
             return verdict, None
         placed = {n: h for (n, h), var in self.x.items() if solver.boolean_value(var)}
         return verdict, tuple(placed[n] for n in range(len(self.site.nodes)))
+
+
+def solve_cover(
+    cutting: patterns.Cutting, hosts_max: int, budget: Budget
+) -> tuple[int, list[tuple[int, patterns.Pattern]] | None]:
+    """Return the number of hosts below which no cover exists, and a cover: pairs of host and pattern.
+
+    The cover is None when none was found, or none with ``hosts_max`` hosts or fewer exists.
+    """
+    from ortools.sat.python import cp_model  # noqa: PLC0415
+
+    cp = cp_model.CpModel()
+    used: dict[patterns.Room, list[tuple[patterns.Pattern, cp_model.IntVar]]] = {}
+    for room, found in cutting.patterns.items():
+        count = len(cutting.rooms[room])
+        used[room] = [(pattern, cp.new_int_var(0, count, "")) for pattern in found]
+        cp.add(sum(var for _, var in used[room]) <= count)
+    every = [pair for pairs in used.values() for pair in pairs]
+    for i, wanted in enumerate(cutting.demand):
+        cp.add(sum(pattern[i] * var for pattern, var in every if pattern[i]) >= wanted)
+    opened = sum(var for room, pairs in used.items() if not room.in_use for _, var in pairs)
+    in_use = sum(len(hosts) for room, hosts in cutting.rooms.items() if room.in_use)
+    cp.minimize(opened)
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.random_seed = SEED
+    solver.parameters.max_deterministic_time = budget.left
+    status = solver.solve(cp)
+    budget.left -= solver.response_proto.deterministic_time
+    if status == cp_model.INFEASIBLE:
+        return sum(len(hosts) for hosts in cutting.rooms.values()) + 1, None
+    bound = in_use + math.ceil(solver.best_objective_bound - 1e-6)
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE) or in_use + solver.objective_value > hosts_max:
+        return bound, None
+    cover = []
+    for room, pairs in used.items():
+        filled = [pattern for pattern, var in pairs for _ in range(solver.value(var))]
+        cover += list(zip(cutting.rooms[room], filled, strict=False))
+    return bound, cover
 
 
 def solve_repair(

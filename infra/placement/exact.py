@@ -15,12 +15,14 @@ import dataclasses
 import enum
 from collections.abc import Mapping, Sequence
 
-from infra.placement import cp, recovery
+from infra.placement import cp, patterns, recovery
 from infra.placement import site as sites
 
 ALL_LOSSES_BELOW = 6_000
 """Up to this many repair variables, all losses enter the master at once."""
 LOSSES_PER_ROUND = 4
+PATTERNS_SHARE = 1 / 3
+"""Share of the budget for the patterns of hosts."""
 
 
 class Status(enum.Enum):
@@ -45,40 +47,76 @@ class Outcome:
 def solve(site: sites.Site, *, floor: int, ceiling: int, budget: cp.Budget) -> Outcome:
     """Return a placement on the fewest hosts between ``floor``, which is proved, and ``ceiling``.
 
-    INFEASIBLE means that none uses ``ceiling`` hosts or fewer. The number is found by halving the range, each half one
-    question of yes or no, which the solver answers far faster than it minimises.
+    INFEASIBLE means that none uses ``ceiling`` hosts or fewer. The patterns of hosts come first: they prove the bound
+    and mostly give the placement. What they leave open is searched by halving the range, each half one question of
+    yes or no, which the solver answers far faster than it minimises.
     """
     if budget.left <= 0:
         return Outcome(status=Status.UNKNOWN, assignment=None, lower_bound=floor)
-    everywhere = range(len(site.hosts))
+    proved, best = _by_patterns(site, ceiling, budget)
+    floor = max(floor, proved)
+    if best is not None:
+        ceiling = len(set(best)) - 1
+    decided = floor > ceiling
+    if not decided:
+        decided, floor, better = _halve(site, floor, ceiling, has_answer=best is not None, budget=budget)
+        best = better or best
+    if decided:
+        status = Status.INFEASIBLE if best is None else Status.OPTIMAL
+        # Nothing lies below the answer, or below the ceiling where there is no answer.
+        return Outcome(status=status, assignment=best, lower_bound=ceiling + 1 if best is None else len(set(best)))
+    return Outcome(status=Status.UNKNOWN if best is None else Status.FEASIBLE, assignment=best, lower_bound=floor)
+
+
+def _halve(
+    site: sites.Site, floor: int, ceiling: int, *, has_answer: bool, budget: cp.Budget
+) -> tuple[bool, int, tuple[int, ...] | None]:
+    """Return whether the search came to its end, the proved bound, and the best placement it found."""
     master = cp.Master(site)
-    every_loss = list(recovery.losses(site, everywhere, site.rules.spare_hosts))
+    every_loss = list(recovery.losses(site, range(len(site.hosts)), site.rules.spare_hosts))
     if len(every_loss) * len(site.nodes) * len(site.hosts) <= ALL_LOSSES_BELOW:
         for lost in every_loss:
             master.add_loss(lost)
     best: tuple[int, ...] | None = None
-    open_question = False
-    while floor <= ceiling and not open_question:
-        limit = ceiling if best is None else (floor + ceiling) // 2
+    while floor <= ceiling:
+        # Before anything is known to exist, that is the question; then the number of hosts is.
+        limit = (floor + ceiling) // 2 if has_answer or best is not None else ceiling
         verdict, candidate = master.solve(floor, limit, budget)
         if verdict is recovery.Verdict.NO:
             floor = limit + 1
-        elif candidate is None:
-            open_question = True
-        else:
-            failed, open_question = _unsurvived(site, candidate, budget)
-            for lost in failed:
-                master.add_loss(lost)
-            master.hint(candidate)
-            if failed:
-                open_question = False
-            elif not open_question:
-                best, ceiling = candidate, len(set(candidate)) - 1
-    if open_question:
-        status = Status.UNKNOWN if best is None else Status.FEASIBLE
-    else:
-        status = Status.INFEASIBLE if best is None else Status.OPTIMAL
-    return Outcome(status=status, assignment=best, lower_bound=floor)
+            continue
+        if candidate is None:
+            return False, floor, best
+        master.hint(candidate)
+        failed, open_question = _unsurvived(site, candidate, budget)
+        for lost in failed:
+            master.add_loss(lost)
+        if not failed:
+            if open_question:
+                return False, floor, best
+            best, ceiling = candidate, len(set(candidate)) - 1
+    return True, floor, best
+
+
+def _by_patterns(site: sites.Site, ceiling: int, budget: cp.Budget) -> tuple[int, tuple[int, ...] | None]:
+    """Return the bound of the cutting-stock problem, and its cover turned into a placement where the rules allow."""
+    cutting = patterns.cut(site)
+    if cutting is None:
+        return 0, None
+    part = cp.Budget(budget.left * PATTERNS_SHARE)
+    budget.left -= part.left
+    bound, cover = cp.solve_cover(cutting, ceiling, part)
+    found: tuple[int, ...] | None = None
+    if cover is not None and part.left > 0:
+        allowed = {n: [h for h, pattern in cover if pattern[i]] for i, nodes in enumerate(cutting.nodes) for n in nodes}
+        master = cp.Master(site, allowed=allowed)
+        master.follow(cutting, cover)
+        _, candidate = master.solve(0, ceiling, part)
+        if candidate is not None:
+            failed, open_question = _unsurvived(site, candidate, part)
+            found = None if failed or open_question else candidate
+    budget.left += part.left
+    return bound, found
 
 
 def improve_labels(
