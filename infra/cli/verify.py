@@ -13,7 +13,7 @@ def command(
     as_of: common.AsOfOption = None,
     lost: LostOption = None,
 ) -> None:
-    """Compare the live XML of every machine, and everything with the stack's mark, with the plan.
+    """Compare every machine, everything with the stack's mark, and the hypervisors with the plan.
 
     Example: kumiai verify demo
     """
@@ -32,7 +32,7 @@ def command(
     findings = [finding for report in reports.values() for finding in report.findings]
     examined = {
         key: sum(getattr(report, key) for report in reports.values())
-        for key in ("machines", "cards", "disks", "objects")
+        for key in ("machines", "cards", "disks", "objects", "bridges", "settings")
     }
     if as_json:
         common.print_json(

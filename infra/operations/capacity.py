@@ -1,8 +1,9 @@
-"""Is there room? Asked before the first change, since a pool that fills up half-way leaves half a stack."""
+"""Is there room, and are the bridges there? Asked before the first change: half a stack helps nobody."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 
 from infra.hosts import access
@@ -93,3 +94,23 @@ def _free_before_pool(plan: Plan, host: str) -> int:
 def _parents(folder: str) -> tuple[str, ...]:
     parts = folder.strip("/").split("/")
     return tuple("/" + "/".join(parts[:n]) for n in range(len(parts) - 1, -1, -1))
+
+
+def check_bridges(plan: Plan, site: str, hosts: Mapping[str, Hypervisor]) -> None:
+    """Raise an error that names the segments whose bridge a host lacks; a machine on it could not start."""
+    missing = []
+    for host in hosts:
+        nodes = [node.name for node in plan.nodes_on(host) if node.site == site]
+        if not nodes:
+            continue
+        found = json.loads(access.run_on(plan, host, "ip", "-json", "link", "show", "type", "bridge"))
+        there = {link.get("ifname") for link in found}
+        segments = {name for node in nodes for name in plan.network.node_by_name[node].segments}
+        lacking = sorted(name for name in segments if plan.network.segment_by_name[name].bridge not in there)
+        if lacking:
+            missing.append(f"  host {host}: no bridge for {', '.join(lacking)}")
+    if missing:
+        listed = "\n".join(missing)
+        raise errors.EnvironmentLackError(
+            f"hypervisors are not prepared:\n{listed}\nNothing was touched. Run: kumiai hosts {plan.stack}"
+        )

@@ -76,8 +76,8 @@ def _run(place: Workspace, operation: str, progress: Progress, settings: Mapping
     record = Record()
     stack = _open(place, settings)
     observe = _observer(record, progress)
-    try:
-        with _interruptible(place, progress):
+    with _interruptible(place, progress) as stop:
+        try:
             match operation:
                 case "preview":
                     stack.preview(on_event=observe)
@@ -85,11 +85,15 @@ def _run(place: Workspace, operation: str, progress: Progress, settings: Mapping
                     stack.up(on_event=observe, suppress_outputs=True)
                 case _:
                     stack.destroy(on_event=observe, suppress_outputs=True)
-    except automation.ConcurrentUpdateError:
-        raise errors.OperationError(f"{place.name}: another run is changing this stack; wait until it ends") from None
-    except automation.CommandError as e:
-        if not record.failures:
-            record.failures.append(Failure(urn="", message=_last_words(str(e))))
+        except automation.ConcurrentUpdateError:
+            raise errors.OperationError(
+                f"{place.name}: another run is changing this stack; wait until it ends"
+            ) from None
+        except automation.CommandError as e:
+            if not record.failures:
+                record.failures.append(Failure(urn="", message=_last_words(str(e))))
+    if stop.asked:
+        raise errors.OperationError(f"{place.name}: stopped on request; the next run continues from here")
     return record
 
 
@@ -158,33 +162,36 @@ def _apart(call: Callable[[], process.Completed]) -> process.Completed:
     return outcome[0]
 
 
-@contextlib.contextmanager
-def _interruptible(place: Workspace, progress: Progress) -> Iterator[None]:
-    """Pass the first Ctrl-C on to the engine, which then stops after the steps under way."""
+class _Stop:
+    """Whether a person has asked the run to stop."""
+
     asked = False
 
+
+@contextlib.contextmanager
+def _interruptible(place: Workspace, progress: Progress) -> Iterator[_Stop]:
+    """Pass the first Ctrl-C on to the engine, which then stops after the steps under way."""
+    stop = _Stop()
+
     def pass_on(signum: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+        if stop.asked:
             progress("still stopping: the steps under way have to be written down")
             return
-        asked = True
+        stop.asked = True
         progress("stopping after the steps under way")
         for pid in _engines_of(place.environment[RUN_MARK]):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stop
         return
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if asked:
-        raise errors.OperationError(f"{place.name}: stopped on request; the next `kumiai up` continues from here")
 
 
 def marks(prefix: str) -> Iterator[tuple[int, str]]:

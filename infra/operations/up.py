@@ -132,6 +132,7 @@ def up_site(plan: Plan, name: str, request: Request, options: Options, progress:
     site = Site(plan=plan, place=place, hosts=hosts, request=request, options=options, progress=progress)
     with clock.phase("checks"):
         virsh.probe_all(hosts)  # before anything is written: a silent host ends it here
+        capacity.check_bridges(plan, name, hosts)
         interrupted.clean_up(place, progress)
         place.create()
         deployment, present = run.settle(place, hosts, request, progress)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from infra.hosts import check as host_check
+from infra.hosts import uplinks, views
 from infra.operations import contact, live, reconcile, run, state, virsh
 from infra.operations.live import Finding
 from infra.operations.run import Request
@@ -27,6 +29,10 @@ class Report:
     objects: int
     """Marked objects of libvirt on all hosts."""
     findings: tuple[Finding, ...]
+    bridges: int = 0
+    """Bridges of hypervisors."""
+    settings: int = 0
+    """Kernel settings of hypervisors."""
 
     @property
     def passed(self) -> bool:
@@ -116,10 +122,32 @@ def check_site(plan: Plan, site: str, hosts: Mapping[str, Hypervisor], deploymen
     return dataclasses.replace(machines, findings=tuple(sorted({*machines.findings, *more})))
 
 
+def check_hypervisors(plan: Plan, hosts: Mapping[str, Hypervisor], without: Collection[str]) -> Report:
+    """Compare bridges, tunnels and kernel settings of the hypervisors with the plan."""
+    planned = views.plan_views(plan, uplinks.load(plan), sorted(without))
+    reports = host_check.check(plan, {name: view for name, view in planned.items() if name in hosts})
+    findings = [
+        Finding(host=deviation.host, subject=deviation.where, message=f"{deviation.rule}: {deviation.message}")
+        for report in reports
+        for deviation in report.deviations
+    ]
+    return Report(
+        machines=0,
+        cards=0,
+        disks=0,
+        objects=0,
+        bridges=sum(report.bridges for report in reports),
+        settings=sum(report.settings for report in reports),
+        findings=tuple(findings),
+    )
+
+
 def verify_site(plan: Plan, site: str, request: Request) -> Report:
-    """Verify one site of a running stack."""
+    """Verify one site of a running stack: its machines, what carries its mark, and the hypervisors themselves."""
     hosts = virsh.hypervisors(plan, site, request.lost)
     virsh.probe_all(hosts)
     place = run.open_site(request, plan, site)
     deployment = place.export() if place.exists else {}
-    return check_site(plan, site, hosts, deployment)
+    report, below = check_site(plan, site, hosts, deployment), check_hypervisors(plan, hosts, request.lost)
+    findings = tuple(sorted({*report.findings, *below.findings}))
+    return dataclasses.replace(report, bridges=below.bridges, settings=below.settings, findings=findings)

@@ -26,7 +26,6 @@ pytestmark = pytest.mark.lab
 NAME = "t-engine"
 QUICK = ("--no-wait", "--shutdown-timeout", "1")
 """The machines have no system that could answer on SSH, or listen to their power button."""
-STRANGE = "52:54:00:ab:cd:ef"
 
 
 @pytest.fixture(scope="module")
@@ -119,13 +118,22 @@ def test_a_moved_card_restarts_its_machine_and_really_moves(engine: Place) -> No
     assert differences(engine) == []
 
 
-def test_a_machine_changed_behind_our_back_is_found(engine: Place) -> None:
+def test_a_card_moved_behind_our_back_is_found(engine: Place) -> None:
     node = engine.plan().node_by_name["juki-ap1"]
     hypervisor, name = hypervisors(engine)[node.host], f"kumiai.{NAME}.juki-ap1"
-    hypervisor.call("setmem", name, "256M", "--live")  # the size that it may have at most stays as planned
-    hypervisor.call("attach-interface", name, "network", f"kumiai.{NAME}.dc1-management", "--mac", STRANGE, "--live")
-    assert differences(engine) == [f"card {STRANGE} on kumiai.{NAME}.dc1-management is not planned"]
-    assert up(engine).code == 1, "what is not as planned is a failure, not a detail"
+    card = engine.plan().network.node_by_name["juki-ap1"].interfaces[1]
+    strange = f"kumiai.{NAME}.dc1-tsuno-lgwan"
+    device = engine.folder / "card.xml"
+    device.write_text(
+        f"<interface type='network'><mac address='{card.mac}'/><source network='{strange}'/>"
+        "<model type='virtio'/></interface>"
+    )
+    hypervisor.call("update-device", name, str(device), "--live")
+    (message,) = differences(engine)
+    assert message.startswith(f"card {card.mac} is on network {strange}, bridge k")
+    failed = up(engine)
+    assert failed.code == 1, "what is not as planned is a failure, not a detail"
+    assert message in failed.err
     hypervisor.call("destroy", name)
     hypervisor.call("start", name)
     assert differences(engine) == []

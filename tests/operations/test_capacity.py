@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import pytest
 
+from infra.hosts import access
 from infra.operations import capacity
 from infra.operations.virsh import Hypervisor, Thing
+from infra.plan.model import Plan
 from infra.resources import names
 from network import errors
 from tests.resources import examples
@@ -60,3 +63,24 @@ def test_thin_disks_that_may_outgrow_the_pool_are_a_warning(monkeypatch: pytest.
     capacity.check(PLAN, "dc1", hosts(), {"kvm01": frozenset(), "kvm02": frozenset()}, said.append)
     assert len(said) == 2
     assert "may grow to" in said[0]
+
+
+def bridges_of(plan: Plan, host: str) -> list[str]:
+    nodes = [node.name for node in plan.nodes_on(host)]
+    segments = {name for node in nodes for name in plan.network.node_by_name[node].segments}
+    return sorted(plan.network.segment_by_name[name].bridge for name in segments)
+
+
+def test_a_missing_bridge_is_named_with_its_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {host: bridges_of(PLAN, host) for host in ("kvm01", "kvm02")}
+    tenant = PLAN.network.segment_by_name["dc1-tsuno-lgwan"].bridge
+    monkeypatch.setattr(
+        access, "run_on", lambda plan, host, *argv: json.dumps([{"ifname": name} for name in there[host]])
+    )
+    capacity.check_bridges(PLAN, "dc1", hosts())
+    there["kvm02"].remove(tenant)
+    with pytest.raises(errors.EnvironmentLackError) as raised:
+        capacity.check_bridges(PLAN, "dc1", hosts())
+    assert "  host kvm02: no bridge for dc1-tsuno-lgwan" in str(raised.value).splitlines()
+    assert "kvm01" not in str(raised.value)
+    assert "kumiai hosts demo" in str(raised.value)
