@@ -7,8 +7,8 @@ _EMULATED = (
     "mitigations=off",
     # Security modules that no role configures, and memory cleared twice, cost a tenth of all instructions.
     "lsm=landlock,yama", "init_on_alloc=0",
-    # Not "tsc=reliable": a guest that waits for the processor while it measures its clock counter takes any frequency for
-    # the right one, and on a busy machine one clock in six ran 13 times too fast. The kernel's own check finds that out.
+    # Not "tsc=reliable": a guest that waits for the processor while it measures its clock counter takes any frequency
+    # for the right one, and on a busy machine one clock in six ran 13 times too fast. The kernel's own check finds it.
     "nowatchdog", "psi=0",
     # A service that waits for its turn is not a hung one.
     "systemd.service_watchdogs=0",

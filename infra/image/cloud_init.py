@@ -70,7 +70,6 @@ def user_data(seed: NodeSeed) -> str:
         "disable_root": True,
         "ssh_pwauth": False,
         "ssh_deletekeys": True,
-        "ssh_genkeytypes": [],
         "ssh_keys": {
             "ed25519_private": seed.host_key_private.strip() + "\n",
             "ed25519_public": seed.host_key_public.strip() + "\n",
