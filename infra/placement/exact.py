@@ -21,8 +21,8 @@ from infra.placement import site as sites
 ALL_LOSSES_BELOW = 6_000
 """Up to this many repair variables, all losses enter the master at once."""
 LOSSES_PER_ROUND = 4
-PATTERNS_SHARE = 1 / 3
-"""Share of the budget for the patterns of hosts."""
+PATTERNS_UNITS = 1.0
+"""Limit for the patterns of hosts. Where few sizes exist they take 0.1 to 0.3; where all differ they do not help."""
 
 
 class Status(enum.Enum):
@@ -103,7 +103,7 @@ def _by_patterns(site: sites.Site, ceiling: int, budget: cp.Budget) -> tuple[int
     cutting = patterns.cut(site)
     if cutting is None:
         return 0, None
-    part = cp.Budget(budget.left * PATTERNS_SHARE)
+    part = cp.Budget(min(budget.left, PATTERNS_UNITS))
     budget.left -= part.left
     bound, cover = cp.solve_cover(cutting, ceiling, part)
     found: tuple[int, ...] | None = None

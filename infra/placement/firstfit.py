@@ -2,14 +2,15 @@
 
 Labels (keys, and "no key") never share a host, so each is placed by itself: it starts with as many hosts as its lower
 bound allows, and takes the first variant that places all its nodes. The variants that spread come first, since evenly
-filled hosts survive a loss best. When no variant does it, or none survives every loss, that label gets one host more.
+filled hosts survive a loss best. When no variant does it, or none survives every loss, the label gets as many hosts as
+the best variant takes that is free to open hosts, and after that one host more each time.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from infra.placement import bounds, recovery
@@ -31,20 +32,9 @@ class _Group:
     """How many hosts they may have."""
     zone_quota: dict[int, int]
     """The same for each of the two zones that must not meet."""
-    variant: int
-    grow_zone: int
-    """Zone of the node that found no place in the first variant that failed."""
-
-    def next_variant(self) -> None:
-        """Go on; after the last variant allow one host more."""
-        self.variant += 1
-        if self.variant == len(VARIANTS):
-            self.variant = 0
-            self.quota += 1
-            # Without a hint the host more may go to either zone: it is open to nodes of no zone anyway.
-            for zone in (self.grow_zone,) if self.grow_zone else (1, 2):
-                self.zone_quota[zone] += 1
-            self.grow_zone = 0
+    variant: int = 0
+    free: bool = False
+    """The bound is given up: either zone may have the whole quota."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +47,8 @@ class Attempt:
 
 def plan_first_fit(site: sites.Site) -> tuple[int, ...] | None:
     """Return a placement that survives every loss of the rules, or None when no variant finds one."""
-    groups = {label: _first_group(site, label) for label in _labels(site)}
+    needs = bounds.needs_per_label(site)
+    groups = {label: _first_group(site, label, needs) for label in _labels(site)}
     orders = {label: [_sequence(site, label, order) for order in ORDERS] for label in groups}
     now = list(site.pinned)
     waiting = list(groups)
@@ -74,7 +65,7 @@ def plan_first_fit(site: sites.Site) -> tuple[int, ...] | None:
         # A loss fails for want of room among the hosts of its label: the others stay as they are. Nodes of no label
         # fill the gaps of all, so they are placed again with it.
         waiting = sorted({weak, sites.ANY} & groups.keys(), key=list(groups).index)
-        groups[weak].next_variant()
+        groups[weak].variant += 1
 
 
 def plan_as_much_as_possible(site: sites.Site) -> Attempt:
@@ -85,7 +76,7 @@ def plan_as_much_as_possible(site: sites.Site) -> Attempt:
         now = list(site.pinned)
         stuck: list[int] = []
         for label in _labels(site):
-            group = _Group(label=label, quota=every, zone_quota={1: every, 2: every}, variant=0, grow_zone=0)
+            group = _Group(label=label, quota=every, zone_quota={1: every, 2: every})
             stuck += _fill(site, group, _sequence(site, label, order), choice, now)
         tries.append(Attempt(assignment=tuple(now), stuck=tuple(stuck)))
     return min(tries, key=lambda attempt: len(attempt.stuck))
@@ -97,19 +88,19 @@ def _labels(site: sites.Site) -> list[int]:
     return sorted(demand, key=lambda label: (label == sites.ANY, -demand[label], label))
 
 
-def _first_group(site: sites.Site, label: int) -> _Group:
+def _first_group(site: sites.Site, label: int, needs: Mapping[int, bounds.Need]) -> _Group:
     everywhere = range(len(site.hosts))
     if label == sites.ANY:
         # Hosts for them are opened only beyond all labels, as far as the whole site needs.
-        return _Group(label=label, quota=bounds.lower_bound(site), zone_quota={1: 0, 2: 0}, variant=0, grow_zone=0)
-    quota = bounds.needs_per_label(site)[label].hosts
+        return _Group(label=label, quota=bounds.lower_bound(site), zone_quota={1: 0, 2: 0})
+    quota = needs[label].hosts
     members = site.members(label)
     need = {
         zone: bounds.fewest_hosts(site, [n for n in members if site.zones[n] == zone], candidates=everywhere).hosts
         for zone in (1, 2)
     }
     # What one zone does not need for certain, the other may use.
-    return _Group(label=label, quota=quota, zone_quota={z: quota - need[3 - z] for z in (1, 2)}, variant=0, grow_zone=0)
+    return _Group(label=label, quota=quota, zone_quota={z: quota - need[3 - z] for z in (1, 2)})
 
 
 def _sequence(site: sites.Site, label: int, order: Order) -> list[int]:
@@ -129,16 +120,35 @@ def _sequence(site: sites.Site, label: int, order: Order) -> list[int]:
 
 def _place_group(site: sites.Site, group: _Group, orders: Sequence[Sequence[int]], now: list[int]) -> bool:
     """Place a group anew, going on from its variant; on success ``now`` holds it."""
-    while group.quota <= len(site.hosts):
+    while True:
+        if group.variant == len(VARIANTS):
+            quota = group.quota + 1 if group.free else _free_quota(site, group, orders, now)
+            if quota is None or quota > len(site.hosts):
+                return False
+            group.quota, group.zone_quota, group.variant, group.free = quota, {1: quota, 2: quota}, 0, True
+        order, choice = VARIANTS[group.variant]
         for n in orders[0]:
             now[n] = sites.ANY
-        order, choice = VARIANTS[group.variant]
-        stuck = _fill(site, group, orders[ORDERS.index(order)], choice, now)
-        if not stuck:
+        if not _fill(site, group, orders[ORDERS.index(order)], choice, now):
             return True
-        group.grow_zone = group.grow_zone or site.zones[stuck[0]]
-        group.next_variant()
-    return False
+        group.variant += 1
+
+
+def _free_quota(site: sites.Site, group: _Group, orders: Sequence[Sequence[int]], now: list[int]) -> int | None:
+    """Return the fewest hosts that a variant without quota takes, more than the quota was; None when none succeeds."""
+    every = len(site.hosts)
+    free = _Group(label=group.label, quota=every, zone_quota={1: every, 2: every})
+    best: int | None = None
+    for order, choice in VARIANTS:
+        if choice == "spread":  # it opens every host it may
+            continue
+        for n in orders[0]:
+            now[n] = sites.ANY
+        if not _fill(site, free, orders[ORDERS.index(order)], choice, now):
+            members = site.members(group.label) if group.label != sites.ANY else range(len(now))
+            used = max(group.quota + 1, len({now[n] for n in members} - {sites.ANY}))
+            best = used if best is None else min(best, used)
+    return best
 
 
 def _fill(site: sites.Site, group: _Group, sequence: Sequence[int], choice: Choice, now: list[int]) -> list[int]:
