@@ -58,7 +58,7 @@ class Listener(mocks.MockMonitor):
                 retain_on_delete=request.retainOnDelete,
             )
         )
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
     def of_type(self, kind: str) -> dict[str, Registration]:
         """Return the registrations of ``libvirt:index/KIND:…``, or of a component, by name."""
@@ -76,7 +76,7 @@ def run(program: Callable[[], None], *, preview: bool = False) -> Listener:
     listener = Listener()
     mocks.set_mocks(listener.mocks, project="kumiai", stack="demo.dc1", preview=preview, monitor=listener)
 
-    @pulumi.runtime.test
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def whole() -> None:
         program()
 

@@ -61,7 +61,7 @@ def styled(accelerator: Accelerator = "tcg") -> etree._Element:
 
 def test_it_carries_the_owner_mark() -> None:
     (mark,) = styled().findall("metadata/{urn:kumiai:owner:1}owner")
-    assert dict(mark.attrib) == {"stack": "demo", "site": "dc1", "node": "juki-ap1"}
+    assert {str(k): str(v) for k, v in mark.attrib.items()} == {"stack": "demo", "site": "dc1", "node": "juki-ap1"}
 
 
 def test_an_emulated_machine_has_the_plainest_cpu_and_a_small_code_cache() -> None:
@@ -93,7 +93,13 @@ def test_every_card_is_on_its_network_and_only_management_is_isolated() -> None:
     for card in styled().iterfind("devices/interface"):
         source, port = card.find("source"), card.find("port")
         assert source is not None
-        found.append((card.get("type"), dict(source.attrib), port is not None and port.get("isolated")))
+        found.append(
+            (
+                card.get("type"),
+                {str(k): str(v) for k, v in source.attrib.items()},
+                port is not None and port.get("isolated"),
+            )
+        )
     assert found == [
         ("network", {"network": "kumiai.demo.dc1-management"}, "yes"),
         ("network", {"network": "kumiai.demo.dc1-juki"}, False),

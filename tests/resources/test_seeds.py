@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,8 @@ def test_the_digest_follows_every_value_of_the_first_boot() -> None:
         assert digest_of("juki-ap1", **change) != base
     seed = seeds.node_seed(PLAN, PLAN.node_by_name["juki-ap1"], SECRETS)
     for field in dataclasses.fields(seed):
-        other = dataclasses.replace(seed, **{field.name: f"{getattr(seed, field.name)}x"})
+        changed: Any = {field.name: f"{getattr(seed, field.name)}x"}
+        other = dataclasses.replace(seed, **changed)
         assert seeds.digest(other, examples.IMAGE, PLAN.node_by_name["juki-ap1"].host) != base, field.name
 
 
