@@ -8,10 +8,10 @@ import pathlib
 import select
 import shutil
 
+import infra.hosts.access
 import infra.plan
+import infra.secrets.store
 from infra.configure import private
-from infra.hosts.access import station_ssh_args
-from infra.secrets.store import load as load_secrets
 from network.errors import InputError
 
 
@@ -22,8 +22,8 @@ def prepare(stack: str, as_of: str | None, user_pid: int) -> str:
         raise InputError(f"{stack}: no such stack ({stack_file} does not exist)")
     day = datetime.date.fromisoformat(as_of) if as_of else datetime.datetime.now(tz=datetime.UTC).astimezone().date()
     plan = infra.plan.current(stack_file, day)
-    secrets = {site: load_secrets(stack_file, site) for site in plan.sites}
-    ssh_args = {site: station_ssh_args(plan, site) for site in plan.sites}
+    secrets = {site: infra.secrets.store.load(stack_file, site) for site in plan.sites}
+    ssh_args = {site: infra.hosts.access.station_ssh_args(plan, site) for site in plan.sites}
     directory = private.make()
     remove_after(directory, user_pid)  # first: from here on nothing written can stay behind
     private.fill(directory, plan, secrets, ssh_args)

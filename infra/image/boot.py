@@ -9,7 +9,7 @@ _EMULATED = (
     "lsm=landlock,yama", "init_on_alloc=0",
     # Not "tsc=reliable": a guest that waits for the processor while it measures its clock counter takes any frequency
     # for the right one, and on a busy machine one clock in six ran 13 times too fast. The kernel's own check finds it.
-    "nowatchdog", "psi=0",
+    "nowatchdog", "psi=0", "nokaslr",
     # A service that waits for its turn is not a hung one.
     "systemd.service_watchdogs=0",
     # Waiting for a grace period is waiting for an idle processor, and here there is none.

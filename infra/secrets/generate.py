@@ -21,7 +21,7 @@ PASSWORD_BYTES = 24
 
 
 def complete(network: NetworkPlan, site: str, known: Secrets | None, now: datetime.datetime) -> Secrets:
-    """Return ``known`` with everything added that the plan of ``site`` needs; the same object when nothing is missing."""
+    """Return ``known`` and what the plan of ``site`` needs beside it; the same object when nothing is missing."""
     nodes = [node.name for node in network.nodes if node.site == site]
     endpoints = [endpoint for endpoint in network.endpoints if endpoint.site == site]
     if known is None:

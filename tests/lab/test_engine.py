@@ -113,8 +113,9 @@ def test_a_moved_card_restarts_its_machine_and_really_moves(engine: Place) -> No
     now = hypervisors(engine)[host].call("domiflist", name)
     assert f"kumiai.{NAME}.dc1-tsuno-mynumber" in now
     assert f"kumiai.{NAME}.dc1-tsuno-lgwan" not in now
-    assert engine.kumiai("hosts").code == 0
+    assert engine.kumiai("hosts").code == 0  # brings the old bridges back …
     assert up(engine).code == 0
+    assert engine.kumiai("hosts").code == 0  # … and takes away those that nobody uses any more
     assert differences(engine) == []
 
 
