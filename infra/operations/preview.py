@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
-from infra.operations import changes, engine_run, run, virsh
+from infra.operations import changes, engine_run, run, state, virsh
 from infra.operations.run import Request
 from infra.plan.model import Plan
 from infra.resources import surroundings
@@ -32,9 +33,21 @@ def preview_site(plan: Plan, site: str, request: Request) -> Preview:
     record = engine_run.preview(place)
     engine_run.require_success(place, record, "the preview failed")
     notes = tuple(f"{cause}; what it holds was not compared" for cause in silent.values())
-    # Without its provider the engine calls everything on such a host an update. What is made or removed there is true.
-    steps = [s for s in record.steps if record.hosts.get(s.urn) not in silent or s.operation in ("create", "delete")]
-    return Preview(changes=changes.classify(steps, request.allow_data_loss), notes=notes)
+    return Preview(changes=changes.classify(believable(record, silent), request.allow_data_loss), notes=notes)
+
+
+def believable(record: engine_run.Record, silent: Collection[str]) -> list[changes.Step]:
+    """Return the steps of a preview without what the engine only guesses.
+
+    It cannot ask the provider of a silent host, and so calls everything there an update, the connection itself
+    included. What is made or removed there is true.
+    """
+    return [
+        step
+        for step in record.steps
+        if step.operation in ("create", "delete")
+        or not {record.hosts.get(step.urn), state.resource_name(step.urn)} & set(silent)
+    ]
 
 
 def silent_hosts(plan: Plan, site: str, request: Request) -> dict[str, str]:
