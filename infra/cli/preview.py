@@ -51,7 +51,7 @@ def command(
     else:
         for site, result in found.items():
             for note in result.notes:
-                common.err.print(note, markup=False)
+                common.err.print(note, markup=False, soft_wrap=True)
             common.out.print(changes_table(f"{plan.stack}.{site}", result.changes))
     refused = [change.name for result in found.values() for change in result.changes if change.refused]
     if refused:

@@ -61,6 +61,6 @@ def command(
             title = f"{plan.stack}.{d.site}"
             common.out.print(f"{title}: made" if d.created else changes_table(title, d.changes))
             phases = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in d.seconds.items())
-            common.err.print(f"{title}: as planned ({phases})", markup=False)
+            common.err.print(f"{title}: as planned ({phases})", markup=False, soft_wrap=True)
     if plan.expired:
         raise OperationError("\n".join(f"{request.stack_file}: {flow}: not rendered" for flow in plan.expired))

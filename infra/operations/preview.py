@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 
 from infra.operations import changes, engine_run, run, state, virsh
 from infra.operations.run import Request
@@ -52,10 +53,15 @@ def believable(record: engine_run.Record, silent: Collection[str]) -> list[chang
 
 def silent_hosts(plan: Plan, site: str, request: Request) -> dict[str, str]:
     """Return the hosts of ``site`` that do not answer, each with the cause."""
-    silent = {}
-    for name, hypervisor in virsh.hypervisors(plan, site, request.lost).items():
+    hosts = virsh.hypervisors(plan, site, request.lost)
+
+    def cause(hypervisor: virsh.Hypervisor) -> str | None:
         try:
             hypervisor.call("version", timeout_s=virsh.PROBE_TIMEOUT_S)
         except errors.EnvironmentLackError as e:
-            silent[name] = str(e)
-    return silent
+            return str(e)
+        return None
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        causes = pool.map(cause, hosts.values())
+        return {name: text for name, text in zip(hosts, causes, strict=True) if text is not None}
