@@ -202,6 +202,32 @@ def test_systemd_reads_units_again_only_when_it_holds_an_older_state(node: Node)
     assert "daemon-reload" in node.asked()
 
 
+def test_a_unit_is_enabled_before_it_starts(node: Node) -> None:
+    node.install(
+        {
+            "name": "one",
+            "files": {node.path("a"): ""},
+            "apply": ["systemctl restart a.service"],
+            "services": ["a.service"],
+        }
+    )
+    asked = [line for line in node.asked() if not line.startswith("show")]
+    assert asked == ["enable --quiet --no-reload a.service", "restart a.service"]
+
+
+def test_all_files_are_in_place_before_the_first_group_is_applied_in_order(node: Node) -> None:
+    log = node.root / "order"
+    node.install(
+        {
+            "name": "one",
+            "files": {node.path("a"): ""},
+            "apply": [f"test -e {node.path('b')}", f"sh -c 'echo 1 >>{log}'"],
+        },
+        {"name": "two", "files": {node.path("b"): ""}, "apply": [f"sh -c 'echo 2 >>{log}'"]},
+    )
+    assert log.read_text() == "1\n2\n"
+
+
 def test_check_mode_tells_the_change_and_makes_none(node: Node) -> None:
     told = node.install({"name": "one", "files": {node.path("a"): "new"}, "apply": ["false"]}, check_mode=True)
     assert told.changed_files == [node.path("a")]

@@ -12,7 +12,7 @@ description:
   - A group that changed is marked in C(/var/lib/kumiai/pending) before its first file is replaced and unmarked after
     its last command succeeded. So a run that is killed half-way is finished by the next one; a notified handler would
     be lost.
-  - Groups are handled in the given order.
+  - Groups are applied in the given order, after the files of all of them are in place.
 options:
   groups:
     description: What to install, in order.
@@ -133,7 +133,7 @@ class Installer:
         states = self._unit_states([unit for group in self.groups for unit in group.services])
         if not self.check_mode:
             self._stage(differing)
-        applied = []
+        due = []
         for group in self.groups:
             mark = self.state_dir / group.name
             touched = [*differing[group.name], *superfluous[group.name]]
@@ -142,13 +142,15 @@ class Installer:
                 continue
             self.changed_groups.append(group.name)
             self.changed_files += touched
-            if self.check_mode:
-                continue
-            self._bring_into_place(group, mark, differing[group.name], superfluous[group.name])
+            if not self.check_mode:
+                self._bring_into_place(mark, differing[group.name], superfluous[group.name])
             if not group.defer:
-                self._apply(group, mark)
-                applied.append(group)
-        self._keep_running([unit for group in applied for unit in group.services])
+                due.append(group)
+        if due and not self.check_mode:
+            self._prepare_units(due, [unit for group in due for unit in group.services if not states[unit][0]])
+            for group in due:
+                self._apply(group)
+            self._keep_running([unit for group in due for unit in group.services])
 
     def _differing(self, group: Group) -> list[str]:
         wanted_owner = (pwd.getpwnam(group.owner).pw_uid, grp.getgrnam(group.group).gr_gid)
@@ -177,7 +179,7 @@ class Installer:
                 pathlib.Path(path).unlink(missing_ok=True)
             raise
 
-    def _bring_into_place(self, group: Group, mark: pathlib.Path, paths: list[str], gone: list[str]) -> None:
+    def _bring_into_place(self, mark: pathlib.Path, paths: list[str], gone: list[str]) -> None:
         if paths or gone:
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
@@ -186,33 +188,36 @@ class Installer:
         for path in gone:
             pathlib.Path(path).unlink(missing_ok=True)
 
-    def _apply(self, group: Group, mark: pathlib.Path) -> None:
-        if not mark.exists():  # nothing new, but a service does not run
-            self._run("systemctl start " + shlex.join(group.services), group.name)
-            return
-        self._reload_units(group)
-        for command in group.apply:
-            self._run(command, f"{group.name} is installed but could not be applied")
-        mark.unlink()
+    def _prepare_units(self, due: list[Group], disabled: list[str]) -> None:
+        """Have ``disabled`` start at every boot, and let systemd read changed units again if it holds an older state.
 
-    def _reload_units(self, group: Group) -> None:
-        """Let systemd read changed units again if it holds an older state: that costs seconds on a small machine."""
-        names = {
-            path.removeprefix(UNIT_DIRECTORY).split("/")[0] for path in group.files if path.startswith(UNIT_DIRECTORY)
-        }
-        units = {name.removesuffix(".d") for name in names if "@." not in name}
+        Both come before any unit starts: a running one would be looked at with new eyes. A reload costs seconds on a
+        small machine, so it is asked for first whether one is needed; the links of the next boot need none.
+        """
+        if disabled:
+            self._run("systemctl enable --quiet --no-reload " + shlex.join(disabled), "services")
+        marked = [group for group in due if (self.state_dir / group.name).exists()]
+        paths = [path for group in marked for path in group.files if path.startswith(UNIT_DIRECTORY)]
+        names = {path.removeprefix(UNIT_DIRECTORY).split("/")[0].removesuffix(".d") for path in paths}
         if names:
-            asked = shlex.join(sorted(units | set(group.services)))
-            if "=yes" in self._run(f"systemctl show -p NeedDaemonReload {asked}", group.name):
-                self._run("systemctl daemon-reload", group.name)
+            units = {name for name in names if "@." not in name} | {unit for group in marked for unit in group.services}
+            shown = self._run("systemctl show -p NeedDaemonReload " + shlex.join(sorted(units)), "services")
+            if "=yes" in shown:
+                self._run("systemctl daemon-reload", "services")
+
+    def _apply(self, group: Group) -> None:
+        mark = self.state_dir / group.name
+        if mark.exists():
+            for command in group.apply:
+                self._run(command, f"{group.name} is installed but could not be applied")
+            mark.unlink()
+        elif group.services:  # nothing new, but a service does not run
+            self._run("systemctl start " + shlex.join(group.services), group.name)
 
     def _keep_running(self, units: list[str]) -> None:
-        """Have ``units`` start at every boot, and start what the groups' own commands have not."""
+        """Start what the groups' own commands have not started."""
         states = self._unit_states(units)
-        disabled = [unit for unit in units if not states[unit][0]]
         stopped = [unit for unit in units if not states[unit][1]]
-        if disabled:  # without a reload: only the links of the next boot are new
-            self._run("systemctl enable --quiet --no-reload " + shlex.join(disabled), "services")
         if stopped:
             self._run("systemctl start " + shlex.join(stopped), "services")
 
