@@ -71,14 +71,14 @@ def _apply(load: sites.Load, on_host: Mapping[int, set[int]], now: Sequence[int]
 
 
 def _best_step(site: sites.Site, load: sites.Load, on_host: Mapping[int, set[int]], source: int) -> Step | None:
-    """Return the move or swap that leaves the lower maximum of the two hosts, or None. No host is emptied."""
+    """Return the move or swap that leaves the lower maximum of the two hosts, or None."""
     limit = load.memory_load(source)
     best, best_step = limit, None
     free = {h: sorted(n for n in there if site.pinned[n] == sites.ANY) for h, there in on_host.items()}
-    for target in (h for h in on_host if h != source and load.memory_load(h) < limit):
+    for target in (h for h in on_host if h != source and on_host[h] and load.memory_load(h) < limit):
         for n, back in itertools.product(free[source], [None, *free[target]]):
             more = site.sizes[n][1] - (0 if back is None else site.sizes[back][1])
-            if more <= 0 or (back is None and load.count[source] == 1):
+            if more <= 0:
                 continue
             after = max(load.memory_load(source, -more), load.memory_load(target, more))
             if after >= best:

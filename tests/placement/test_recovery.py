@@ -127,3 +127,23 @@ def test_a_host_keeps_its_label_and_zone_while_a_node_of_them_stays() -> None:
     load.put(index["w"], 0)
     load.put(index["a"], 0)
     assert all(getattr(load, name) == getattr(before, name) for name in sites.Load.__slots__ if name != "site")
+
+
+def test_hosts_of_two_chassis_do_not_look_alike() -> None:
+    """x fits a1 and b1 equally, but only b1 leaves a place for y, whose one open host stands in the chassis of a1."""
+    there = [
+        host("a1", chassis="A", memory_gib=4, vcpus=1),
+        host("a2", chassis="A", memory_gib=3, storage_gib=20),
+        host("b1", chassis="B", memory_gib=4, vcpus=1),
+        host("c1", chassis="C", memory_gib=3, storage_gib=90),
+        host("lost1"),
+        host("lost2"),
+    ]
+    nodes = [
+        node("x", "s", memory_gib=4),
+        node("y", "s", memory_gib=3, vcpus=2),
+        node("z", memory_gib=3, vcpus=3, storage_gib=50),
+    ]
+    site = sites.compile_site("dc1", nodes, there, rules(2), {})
+    repair = recovery.find_moves(site, [4, 5, 5], (4, 5), steps=100)
+    assert {site.nodes[n].name: site.hosts[h].id for n, h in repair.moves.items()} == {"x": "b1", "y": "a2", "z": "c1"}
