@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 
 from infra import process
 from infra.lab import reach
@@ -14,6 +15,8 @@ CONNECT_S = 3.0
 """How long a terminal waits for a connection; what is dropped never answers."""
 ANSWER_S = 15.0
 """How long it waits for an answer; the first one of an emulated machine takes its time."""
+READY_S = 90.0
+"""How long a person tries again before saying that the system is out of order."""
 _UNREACHED = (7, 28)
 """curl: could not connect, timed out."""
 
@@ -51,7 +54,10 @@ def visit(plan: Plan, office: OfficeLan, endpoint: ServiceEndpoint, authority: s
     expected = office.member in endpoint.participants and office.zone == endpoint.zone
     url = url_of(plan, endpoint)
     post = ("--header", "Content-Type: application/json", "--data", json.dumps({"note": "見本の訪問"}))
+    end = time.monotonic() + (READY_S if expected else 0)
     done = _fetch(plan, office, url, authority, *post)
+    while not done.ok and time.monotonic() < end:  # a service that was started a moment ago is not ready yet
+        done = _fetch(plan, office, url, authority, *post)
     if done.ok:
         done = _fetch(plan, office, url, authority)
     last = (done.stderr.strip().splitlines() or [""])[-1]

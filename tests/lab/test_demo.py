@@ -72,6 +72,7 @@ def test_a_second_preview_shows_no_change(demo: Place) -> None:
     assert done.json()["changes"] == []
 
 
+@pytest.mark.soak  # configures six emulated machines
 def test_configure_and_a_second_time_changes_nothing(demo: Place) -> None:
     first = demo.kumiai("configure", "--json")
     assert first.code == 0
@@ -82,6 +83,7 @@ def test_configure_and_a_second_time_changes_nothing(demo: Place) -> None:
     assert [node["node"] for node in nodes if node["changed"]] == []
 
 
+@pytest.mark.soak  # configures six emulated machines
 def test_every_office_sees_what_the_plan_says_and_nothing_else(demo: Place) -> None:
     plan = demo.plan()
     with pytest.MonkeyPatch.context() as patch:
@@ -98,10 +100,11 @@ def test_every_office_sees_what_the_plan_says_and_nothing_else(demo: Place) -> N
         ("tsuno", "lgwan", "zaimu-tsuno"),
     }
     answers = {(v.office.member, v.endpoint.name): v.answer for v in seen if v.reached}
-    assert all("1 records" in answer for answer in answers.values()), answers
+    assert all("answered" in answer for answer in answers.values()), answers
     assert "database juki-db1" in answers["nishiki", "juki"]
 
 
+@pytest.mark.soak  # configures six emulated machines
 def test_both_application_nodes_answer(demo: Place) -> None:
     plan = demo.plan()
     with pytest.MonkeyPatch.context() as patch:
@@ -110,8 +113,13 @@ def test_both_application_nodes_answer(demo: Place) -> None:
         authority = store.load(demo.stack_file, "dc1").ca.certificate_pem
     office = next(o for o in plan.network.offices if (o.member, o.zone) == ("nishiki", "mynumber"))
     (juki,) = (e for e in plan.network.endpoints if e.service == "juki")
-    answers = {visits.visit(plan, office, juki, authority).answer.split()[0] for _ in range(6)}
-    assert answers == {"juki-ap1", "juki-ap2"}
+    answers: set[str] = set()
+
+    def both() -> bool:
+        answers.add(visits.visit(plan, office, juki, authority).answer.split()[0])
+        return answers >= {"juki-ap1", "juki-ap2"}
+
+    places.await_moment(both, 120)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
