@@ -91,6 +91,9 @@ def test_solver_alone_and_bounds_agree_with_enumeration(
         assert expected is None
         return
     site = sites.compile_site("s", nodes, there, rules, fixed)
+    decided, _, found = exact._halve(site, 0, len(there), has_answer=False, budget=cp.Budget(20))
+    assert decided
+    assert (None if found is None else len(set(found))) == expected, "without first fit, bounds and patterns"
     outcome = exact.solve(site, floor=0, ceiling=len(there), budget=cp.Budget(20))
     if expected is None:
         assert outcome.status is exact.Status.INFEASIBLE
