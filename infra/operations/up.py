@@ -186,8 +186,19 @@ def _change(site: Site, present: Mapping[str, frozenset[Thing]], planned: Sequen
     try:
         engine_run.require_success(site.place, record, "the run failed; the next one continues from here")
     except errors.OperationError as e:
-        raise errors.OperationError("\n".join([str(e), *_cleaned(site)])) from None
+        # An object that exists although it did not when the run began belongs to somebody: nothing is cleaned then.
+        after = _hands_off(site) if any("already exists" in f.message for f in record.failures) else _cleaned(site)
+        raise errors.OperationError("\n".join([str(e), *after])) from None
     interrupted.remove_note(site.place)
+
+
+def _hands_off(site: Site) -> list[str]:
+    interrupted.remove_note(site.place)
+    hint = (
+        "  something with these names appeared during the run: another kumiai, with another state, is at work on this "
+        "stack. Nothing was cleaned up; find out who it is, then run it again"
+    )
+    return [hint]
 
 
 def _cleaned(site: Site) -> list[str]:
