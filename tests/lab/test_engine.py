@@ -216,7 +216,8 @@ MORE_MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize("moment", [*MOMENTS, *(pytest.param(m, marks=pytest.mark.soak) for m in MORE_MOMENTS)])
+@pytest.mark.soak  # test_demo.py has two of the moments
+@pytest.mark.parametrize("moment", [*MOMENTS, *MORE_MOMENTS])
 def test_a_killed_run_converges(engine: Place, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert engine.kumiai("destroy", "--allow-data-loss", "all").code == 0
     assert not [thing for h in hypervisors(engine).values() for thing in h.marked()]
