@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import pathlib
+import sys
 from typing import Annotated
 
 import rich.console
@@ -12,9 +14,17 @@ import typer
 
 from network import errors
 
-out = rich.console.Console(highlight=False)
+
+def _console(*, stderr: bool) -> rich.console.Console:
+    stream = sys.stderr if stderr else sys.stdout
+    # A file or a pipe has no width; what the tables are made for beats the 80 columns that are assumed otherwise.
+    width = None if stream.isatty() or "COLUMNS" in os.environ else 100
+    return rich.console.Console(stderr=stderr, highlight=False, width=width)
+
+
+out = _console(stderr=False)
 """Results for people."""
-err = rich.console.Console(stderr=True, highlight=False)
+err = _console(stderr=True)
 """Progress, warnings and errors; stdout stays clean for pipes."""
 
 StackArgument = Annotated[str, typer.Argument(metavar="STACK", help="A name in stacks/, or the path of a stack file.")]

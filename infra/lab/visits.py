@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from concurrent import futures
 
 from infra import process
 from infra.lab import reach
@@ -15,6 +16,10 @@ CONNECT_S = 3.0
 """How long a terminal waits for a connection; what is dropped never answers."""
 ANSWER_S = 15.0
 """How long it waits for an answer; the first one of an emulated machine takes its time."""
+PATH = "/api/visits"
+"""Where the reference application keeps its records."""
+AT_ONCE = 4
+"""How many terminals are in use at a time: most of them wait for an answer that never comes."""
 READY_S = 90.0
 """How long a person tries again before saying that the system is out of order."""
 _UNREACHED = (7, 28)
@@ -42,11 +47,9 @@ class Visit:
 
 def visit_all(plan: Plan, authority: str) -> tuple[Visit, ...]:
     """Try every service from every office LAN; ``authority`` is the PEM certificate that signs the services' own."""
-    return tuple(
-        visit(plan, office, endpoint, authority)
-        for endpoint in plan.network.endpoints
-        for office in plan.network.offices
-    )
+    pairs = [(office, endpoint) for endpoint in plan.network.endpoints for office in plan.network.offices]
+    with futures.ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        return tuple(pool.map(lambda pair: visit(plan, pair[0], pair[1], authority), pairs))
 
 
 def visit(plan: Plan, office: OfficeLan, endpoint: ServiceEndpoint, authority: str) -> Visit:
@@ -73,7 +76,7 @@ def visit(plan: Plan, office: OfficeLan, endpoint: ServiceEndpoint, authority: s
 
 def url_of(plan: Plan, endpoint: ServiceEndpoint) -> str:
     """Return the address at which an office reaches the service's interface for programs."""
-    return f"https://{plan.network.vip_by_name[endpoint.vip].address.ip}:{endpoint.listen[0].first}/api/visits"
+    return f"https://{plan.network.vip_by_name[endpoint.vip].address.ip}:{endpoint.listen[0].first}{PATH}"
 
 
 def _fetch(plan: Plan, office: OfficeLan, url: str, authority: str, *options: str) -> process.Completed:
@@ -87,4 +90,4 @@ def _fetch(plan: Plan, office: OfficeLan, url: str, authority: str, *options: st
 
 def _words(body: str) -> str:
     document = json.loads(body)
-    return f"{document['node']} answered, database {document['database_node']}, {document['count']} records"
+    return f"{document['node']} answered, database {document['database_node']}, records: {document['count']}"

@@ -14,8 +14,8 @@ from infra.plan.model import Plan
 ZONE_TITLES = {"mynumber": "マイナンバー利用事務系", "lgwan": "LGWAN接続系", "internet": "インターネット接続系"}
 
 
-_WHOLE = frozenset(("service", "node", "host", "segment", "address", "zone", "prefix"))
-"""Columns whose words are copied and searched for: never broken over lines."""
+_FOLDED = frozenset(("title", "members", "listen", "nodes"))
+"""Columns that may take several lines; the words of the others are copied and searched for."""
 
 
 def tables(plan: Plan, digest: str) -> Group:
@@ -37,7 +37,7 @@ def _table(title: str, *columns: str, numeric: Iterable[str] = ()) -> Table:
     right = set(numeric)
     for column in columns:
         table.add_column(
-            column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in _WHOLE
+            column, justify="right" if column in right else "left", overflow="fold", no_wrap=column not in _FOLDED
         )
     return table
 

@@ -25,7 +25,7 @@ class Debian:
 
     def missing(self, *names: str) -> None:
         cases = "".join(f"{name}) exit 1;; " for name in names)
-        self.programs.add("dpkg-query", f'for last; do :; done; case $last in {cases}*) printf installed;; esac')
+        self.programs.add("dpkg-query", f"for last; do :; done; case $last in {cases}*) printf installed;; esac")
 
     def user(self, uid: int) -> None:
         self.programs.add("id", f"echo {uid}")
@@ -35,9 +35,7 @@ class Debian:
 
     def run(self, *argv: str) -> "subprocess.CompletedProcess[str]":
         env = {"PATH": f"{self.programs.folder}:/usr/bin:/bin", "POLICY_RC_D": str(self.policy)}
-        return subprocess.run(
-            ["/bin/sh", SCRIPT, *argv], env=env, capture_output=True, check=False, encoding="utf-8"
-        )
+        return subprocess.run(["/bin/sh", SCRIPT, *argv], env=env, capture_output=True, check=False, encoding="utf-8")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import fcntl
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 import infra.plan
 from infra import process
@@ -92,7 +93,8 @@ class Place:
 
     def remove(self) -> None:
         """Take the lab and what the commands wrote into the checkout away."""
-        self.kumiai("lab", "down")
+        assert self.kumiai("lab", "down").code == 0
+        shutil.rmtree(ROOT / ".kumiai" / "lost" / f"{self.name}.dc1", ignore_errors=True)
         for path in (ROOT / "stacks").glob(f"Pulumi.{self.name}.*.yaml"):
             path.unlink()
 
@@ -112,11 +114,27 @@ class Done:
 
 
 def make(folder: pathlib.Path, stack: str, name: str) -> Place:
-    """Return a place with a copy of ``stacks/STACK.yaml`` under another name."""
+    """Return a place with a copy of ``stacks/STACK.yaml`` under another name, rid of what a killed run has left.
+
+    The lab's name is this machine's own, so a second run of the same tests beside this one is refused.
+    """
+    _claim(name)
     place = Place(folder=folder, name=name)
     place.stack_file.parent.mkdir(parents=True)
     shutil.copy(ROOT / "stacks" / f"{stack}.yaml", place.stack_file)
+    place.remove()
     return place
+
+
+_claims: dict[str, IO[str]] = {}
+"""Lab → the lock file that this process holds until it ends."""
+
+
+def _claim(name: str) -> None:
+    if name not in _claims:
+        file = pathlib.Path("/run/lock", f"kumiai-{name}.lock").open("w", encoding="utf-8")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: another run of the same tests is at work
+        _claims[name] = file
 
 
 def await_moment(moment: Callable[[], bool], limit_s: float) -> None:
