@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 
 import infra.plan
 from infra import process
@@ -94,7 +94,9 @@ class Place:
     def remove(self) -> None:
         """Take the lab and what the commands wrote into the checkout away."""
         assert self.kumiai("lab", "down").code == 0
-        shutil.rmtree(ROOT / ".kumiai" / "lost" / f"{self.name}.dc1", ignore_errors=True)
+        private = ROOT / ".kumiai"
+        shutil.rmtree(private / "lost" / f"{self.name}.dc1", ignore_errors=True)
+        (private / "runs" / f"{self.name}.dc1.json").unlink(missing_ok=True)
         for path in (ROOT / "stacks").glob(f"Pulumi.{self.name}.*.yaml"):
             path.unlink()
 
@@ -126,15 +128,15 @@ def make(folder: pathlib.Path, stack: str, name: str) -> Place:
     return place
 
 
-_claims: dict[str, IO[str]] = {}
-"""Lab → the lock file that this process holds until it ends."""
+_claims: dict[str, int] = {}
+"""Lab → the descriptor of the lock file that this process holds until it ends."""
 
 
 def _claim(name: str) -> None:
     if name not in _claims:
-        file = pathlib.Path("/run/lock", f"kumiai-{name}.lock").open("w", encoding="utf-8")
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: another run of the same tests is at work
-        _claims[name] = file
+        _claims[name] = os.open(f"/run/lock/kumiai-{name}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        # BlockingIOError: another run of the same tests is at work.
+        fcntl.flock(_claims[name], fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def await_moment(moment: Callable[[], bool], limit_s: float) -> None:
