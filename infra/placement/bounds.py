@@ -185,10 +185,11 @@ def _label_of(site: sites.Site, label: int) -> str:
 def _too_large(site: sites.Site, spare: int) -> list[Shortage]:
     found = []
     for n, size in enumerate(site.sizes):
-        fitting = sum(all(s <= c for s, c in zip(size, cap, strict=True)) for cap in site.caps)
+        fitting, choice = len(site.allowed[n]), site.nodes[n].allowed_hosts
         if fitting <= spare:
             wanted = f"{_amount(0, size[0])}, {_amount(1, size[1])} memory, {size[2]} GiB storage"
-            even = f"{fitting} of {len(site.hosts)} hosts even when they are empty"
+            of = f"{len(site.hosts)}" if choice is None else f"the {len(choice)} declared"
+            even = f"{fitting} of {of} hosts even when they are empty"
             cause = f"node {site.nodes[n].name} ({wanted}) fits on {even}"
             if spare:
                 cause += f"; spare_hosts {spare} asks for {spare + 1}"

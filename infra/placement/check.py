@@ -29,6 +29,9 @@ def check(
             findings.append(f"node {node.name}: belongs to site {node.site}, host {host.id} stands at {host.site}")
         else:
             on_host[host.id].append(node)
+            if node.allowed_hosts is not None and host.id not in node.allowed_hosts:
+                choice = ", ".join(sorted(node.allowed_hosts))
+                findings.append(f"node {node.name}: is on host {host.id}, its service declares {choice}")
     for host_id, there in sorted(on_host.items()):
         findings += _check_host(by_id[host_id], there, rules)
     if apart:

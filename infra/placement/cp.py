@@ -115,8 +115,8 @@ class Master(_Model):
         super().__init__(site)
         hosts = range(len(site.hosts))
         self.x: dict[tuple[int, int], cp_model.IntVar] = {}
-        for n, size in enumerate(site.sizes):
-            fitting = [h for h in hosts if all(s <= c for s, c in zip(size, site.caps[h], strict=True))]
+        for n in range(len(site.nodes)):
+            fitting = sorted(site.allowed[n])
             if allowed is not None and site.pinned[n] == sites.ANY:
                 fitting = list(allowed[n])
             for h in fitting if site.pinned[n] == sites.ANY else [site.pinned[n]]:
@@ -133,11 +133,11 @@ class Master(_Model):
 
     def _order_equal_hosts(self) -> None:
         """Use equal hosts in their order: which of them is left out makes no difference to anybody."""
-        alike: dict[tuple[sites.Size, int], int] = {}
+        alike: dict[tuple[sites.Size, int, frozenset[int]], int] = {}
         for h in range(len(self.site.hosts)):
             if h in self.site.pinned:
                 continue
-            kind = (self.site.caps[h], self.site.chassis[h])
+            kind = self.site.kinds[h]
             if kind in alike:
                 self.cp.add_implication(self.used[h], self.used[alike[kind]])
             alike[kind] = h
@@ -167,11 +167,11 @@ class Master(_Model):
         """Demand that the loss of these hosts can be repaired."""
         left = [h for h in range(len(self.site.hosts)) if h not in lost]
         on: dict[tuple[int, int], cp_model.LinearExprT] = {at: var for at, var in self.x.items() if at[1] in left}
-        for n, size in enumerate(self.site.sizes):
+        for n in range(len(self.site.nodes)):
             was_lost = [self.x[n, h] for h in lost if (n, h) in self.x]
             if not was_lost:
                 continue
-            targets = [h for h in left if all(s <= c for s, c in zip(size, self.site.caps[h], strict=True))]
+            targets = sorted(self.site.allowed[n] - set(lost))
             moves = {h: self.cp.new_bool_var("") for h in targets}
             self.cp.add(sum(moves.values()) == sum(was_lost))
             for h, move in moves.items():
@@ -247,7 +247,7 @@ def solve_repair(
         if h not in lost:
             on[n, h] = 1
             continue
-        targets = {(n, target): model.cp.new_bool_var("") for target in left}
+        targets = {(n, target): model.cp.new_bool_var("") for target in left if target in site.allowed[n]}
         model.cp.add_exactly_one(targets.values())
         moves.update(targets)
     model.add_rules({**on, **moves}, left, apart=apart)

@@ -108,7 +108,11 @@ def _by_patterns(site: sites.Site, ceiling: int, budget: cp.Budget) -> tuple[int
     bound, cover = cp.solve_cover(cutting, ceiling, part)
     found: tuple[int, ...] | None = None
     if cover is not None and part.left > 0:
-        allowed = {n: [h for h, pattern in cover if pattern[i]] for i, nodes in enumerate(cutting.nodes) for n in nodes}
+        allowed = {
+            n: [h for h, pattern in cover if pattern[i] and h in site.allowed[n]]
+            for i, nodes in enumerate(cutting.nodes)
+            for n in nodes
+        }
         master = cp.Master(site, allowed=allowed)
         master.follow(cutting, cover)
         _, candidate = master.solve(0, ceiling, part)
@@ -156,9 +160,8 @@ def improve_labels(
 
 def _stand_for_all(site: sites.Site, hosts: Sequence[int], count: int) -> bool:
     """Say whether ``hosts`` have enough of every kind to stand in for any ``count`` hosts of the site."""
-    kinds = [(site.caps[h], site.chassis[h]) for h in range(len(site.hosts))]
-    there = collections.Counter(kinds[h] for h in hosts)
-    return all(there[kind] >= min(count, total) for kind, total in collections.Counter(kinds).items())
+    there = collections.Counter(site.kinds[h] for h in hosts)
+    return all(there[kind] >= min(count, total) for kind, total in collections.Counter(site.kinds).items())
 
 
 def find_moves(

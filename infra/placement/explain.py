@@ -141,6 +141,9 @@ def _relaxations(site: sites.Site) -> Iterator[tuple[str, sites.Site]]:
     if site.label_names:
         free = [dataclasses.replace(n, key=None, keyless_host=False) for n in site.nodes]
         yield "another pattern: the host keys are what is in the way", _again(site, nodes=free)
+    if any(n.allowed_hosts is not None for n in site.nodes):
+        free = [dataclasses.replace(n, allowed_hosts=None) for n in site.nodes]
+        yield "more hosts under `hosts:` of the service: those it names do not do", _again(site, nodes=free)
     for name in site.set_names[:REPLICA_SETS_MAX]:
         members = ", ".join(n.name for n in site.nodes if name in n.replica_sets)
         loose = [dataclasses.replace(n, replica_sets=tuple(s for s in n.replica_sets if s != name)) for n in site.nodes]

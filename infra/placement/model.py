@@ -41,6 +41,8 @@ class Node:
     keyless_host: bool
     """True: only a host without any key will do (patterns ③ and ④, and nodes that serve several members)."""
     zone: str | None
+    allowed_hosts: frozenset[str] | None = None
+    """The only hosts that will do, also after a loss; None: any that obeys the other rules."""
     replica_sets: tuple[str, ...]
     """Sets of nodes of which no two may share a host or a chassis."""
     stateful: bool

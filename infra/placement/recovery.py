@@ -131,7 +131,7 @@ class _DepthFirst:
         open_hosts = [h for h in self.choices[n] if before.fits(n, h, apart=self.apart)]
         # Replicas apart where possible, hosts in use before empty ones, the fullest first.
         open_hosts.sort(key=lambda h: (before.shares(n, h), not before.count[h], before.memory[h], h))
-        tried: set[tuple[int, ...]] = set()
+        tried: set[tuple[object, ...]] = set()
         for h in open_hosts:
             looks = self._looks(h)
             if looks in tried:
@@ -150,9 +150,9 @@ class _DepthFirst:
             del self.moves[n]
         return Verdict.NO
 
-    def _looks(self, h: int) -> tuple[int, ...]:
+    def _looks(self, h: int) -> tuple[object, ...]:
         load = self.load
         return (
             load.vcpus[h], load.memory[h], load.storage[h], load.label[h], load.zone[h], load.sets[h],
-            self.site.chassis[h],
+            self.site.kinds[h],
         )  # fmt: skip

@@ -36,6 +36,10 @@ class Site:
     """Bit mask of the replica sets of each node; sets of a single node have no bit."""
     set_names: tuple[str, ...]
     chassis: tuple[int, ...]
+    allowed: tuple[frozenset[int], ...]
+    """The hosts that each node may use as far as its own size and its declaration go."""
+    kinds: tuple[tuple[Size, int, frozenset[int]], ...]
+    """Hosts of one kind differ in nothing that a rule looks at: size, chassis, and who may use them."""
     pinned: tuple[int, ...]
     """Host of a node that must not move, or ANY."""
 
@@ -71,6 +75,20 @@ def compile_site(
     set_names = tuple(sorted(name for name, members in count.items() if members > 1))
     chassis_names = sorted({h.chassis for h in there if h.chassis is not None})
     host_index = {h.id: i for i, h in enumerate(there)}
+    sizes = tuple((n.vcpus, n.memory_mib, n.storage_gib) for n in mine)
+    caps = tuple((h.vcpus, h.memory_mib, h.storage_gib) for h in there)
+    chassis = tuple(ANY if h.chassis is None else chassis_names.index(h.chassis) for h in there)
+    allowed = tuple(
+        frozenset(
+            i
+            for i, cap in enumerate(caps)
+            if (node.allowed_hosts is None or there[i].id in node.allowed_hosts)
+            and all(s <= c for s, c in zip(size, cap, strict=True))
+        )
+        for node, size in zip(mine, sizes, strict=True)
+    )
+    choosy = [n for n, node in enumerate(mine) if node.allowed_hosts is not None]
+    users = [frozenset(n for n in choosy if i in allowed[n]) for i in range(len(there))]
     separate = rules.zone_hosts == "separate"
     zone_of = {model.MYNUMBER: 1, model.INTERNET: 2} if separate else {}
     return Site(
@@ -78,14 +96,16 @@ def compile_site(
         nodes=mine,
         hosts=there,
         rules=rules,
-        sizes=tuple((n.vcpus, n.memory_mib, n.storage_gib) for n in mine),
-        caps=tuple((h.vcpus, h.memory_mib, h.storage_gib) for h in there),
+        sizes=sizes,
+        caps=caps,
         labels=tuple(ANY if w is None else label_names.index(w) for w in wanted),
         label_names=label_names,
         zones=tuple(zone_of.get(n.zone or "", 0) for n in mine),
         sets=tuple(sum(1 << i for i, name in enumerate(set_names) if name in n.replica_sets) for n in mine),
         set_names=set_names,
-        chassis=tuple(ANY if h.chassis is None else chassis_names.index(h.chassis) for h in there),
+        chassis=chassis,
+        allowed=allowed,
+        kinds=tuple(zip(caps, chassis, users, strict=True)),
         pinned=tuple(host_index[fixed[n.name]] if n.name in fixed else ANY for n in mine),
     )
 
@@ -146,6 +166,8 @@ class Load:
     def fits(self, n: int, h: int, *, apart: bool = True) -> bool:
         """Say whether ``n`` may be put on ``h`` now; ``apart=False`` lets replicas share."""
         site = self.site
+        if h not in site.allowed[n]:
+            return False
         vcpus, memory, storage = site.sizes[n]
         if memory > self.memory[h] or vcpus > self.vcpus[h] or storage > self.storage[h]:
             return False

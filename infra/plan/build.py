@@ -170,8 +170,10 @@ def _to_place(nodes: Sequence[NodeWish]) -> tuple[placement_model.Node, ...]:
             memory_mib=node.memory_mib,
             storage_gib=ROOT_GIB + node.data_gib,
             key=node.key,
-            keyless_host=node.key is None,
+            # Where the declaration names the hosts, their keys are its own business.
+            keyless_host=node.key is None and node.allowed_hosts is None,
             zone=node.zone,
+            allowed_hosts=None if node.allowed_hosts is None else frozenset(node.allowed_hosts),
             replica_sets=node.replica_sets,
             stateful=node.data_gib > 0,
         )

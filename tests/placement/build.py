@@ -44,6 +44,7 @@ def node(
     key: str | None = None,
     anywhere: bool = False,
     zone: str | None = None,
+    on: Sequence[str] | None = None,
     site: str = "dc1",
 ) -> model.Node:
     """Return a node; without a key it needs a host without one, unless it may sit ``anywhere``."""
@@ -56,6 +57,7 @@ def node(
         key=key,
         keyless_host=key is None and not anywhere,
         zone=zone,
+        allowed_hosts=None if on is None else frozenset(on),
         replica_sets=sets,
         stateful=False,
     )
@@ -109,6 +111,8 @@ def legal(
     """Say whether the rules allow ``at``; written for itself, so that it can judge check.py too."""
     for h in there:
         mine = [n for n in nodes if at[n.name] == h.id]
+        if any(n.allowed_hosts is not None and h.id not in n.allowed_hosts for n in mine):
+            return False
         if sum(n.vcpus for n in mine) > h.vcpus or sum(n.memory_mib for n in mine) > h.memory_mib:
             return False
         if sum(n.storage_gib for n in mine) > h.storage_gib:

@@ -152,3 +152,16 @@ def test_no_hosts_at_all() -> None:
 def test_a_long_list_of_nodes_is_cut() -> None:
     error = refuse([node(f"n{i:02}", "r") for i in range(20)], hosts(3), rules())
     assert "n11 and 8 more" in str(error)
+
+
+def test_hosts_that_the_service_names_are_not_enough() -> None:
+    """Two nodes of 4 GiB and two hosts of 4 GiB, but the service names one of them only."""
+    there = [host(name, memory_gib=4) for name in ("h1", "h2")]
+    nodes = [node(name, on=("h2",)) for name in ("a", "b")]
+    with pytest.raises(model.PlacementError) as caught:
+        planner.plan_placement(nodes, there, rules(), {})
+    assert "more hosts under `hosts:` of the service: those it names do not do" in caught.value.cures
+    lonely = [node("a", on=("h2",))]
+    assert planner.plan_placement(lonely, there, rules(), {}).assignment == {"a": "h2"}
+    with pytest.raises(model.PlacementError, match=r"node a .* fits on 1 of the 1 declared hosts"):
+        planner.plan_placement(lonely, there, rules(1), {})

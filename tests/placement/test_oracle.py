@@ -31,6 +31,7 @@ def problems(
                 key=key,
                 keyless_host=keyless,
                 zone=draw(st.sampled_from([None, "mynumber", "internet", "lgwan"])),
+                allowed_hosts=draw(st.none() | st.none() | st.sets(st.sampled_from(["h0", "h1", "h2"])).map(frozenset)),
                 replica_sets=tuple(draw(st.sets(st.sampled_from("xy")))),
                 stateful=False,
             )
