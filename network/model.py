@@ -172,6 +172,8 @@ class ServiceEndpoint:
     """Empty when the service declares no database nodes."""
     load_balancer: tuple[str, ...]
     witness: tuple[str, ...]
+    common_data: bool = False
+    """One data area for all participants, told apart by the application alone (pattern ④ with ``data: common``)."""
 
     @property
     def name(self) -> str:

@@ -1,4 +1,7 @@
-"""PostgreSQL on one node: one database and one role per member, open to that service's application nodes only."""
+"""PostgreSQL on one node: databases that only their own role enters, from that service's application nodes only.
+
+Each member has a database of its own, or all participants share one (``data: common``).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import hmac
 from ipaddress import IPv4Address
 
 from infra.plan.model import Plan
+from infra.secrets.generate import password_name
 from network import flows
 from network.model import NetworkPlan, ServiceEndpoint
 
@@ -20,26 +24,21 @@ SCRAM_ITERATIONS = 4096
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class MemberDatabase:
-    """One member's data of one endpoint."""
+class Database:
+    """One data area of one endpoint."""
 
-    endpoint: str
-    member: str
     name: str
     """Name of the database and of the one role that may enter it."""
-
-    @property
-    def password_name(self) -> str:
-        """Key of the role's password among the stack's secrets."""
-        return f"database/{self.endpoint}/{self.member}"
+    password_name: str
+    """Key of the role's password among the stack's secrets."""
 
 
 def name_of(endpoint: ServiceEndpoint, member: str) -> str:
-    """Return the name of a member's database and role, such as ``juki_nishiki``.
+    """Return the name of the database, and of its role, with a member's data: ``juki_nishiki``, or ``juki`` for all.
 
     Ids hold no underscore and at most 31 characters, so the name is unique and fits PostgreSQL's 63.
     """
-    return f"{endpoint.service}_{member}"
+    return endpoint.service if endpoint.common_data else f"{endpoint.service}_{member}"
 
 
 def address_of(network: NetworkPlan, node: str, endpoint: ServiceEndpoint) -> IPv4Address:
@@ -52,13 +51,14 @@ def kept_by(network: NetworkPlan, node: str) -> tuple[ServiceEndpoint, ...]:
     return tuple(endpoint for endpoint in network.endpoints if flows.database_nodes(endpoint)[:1] == (node,))
 
 
-def databases_on(network: NetworkPlan, node: str) -> tuple[MemberDatabase, ...]:
+def databases_on(network: NetworkPlan, node: str) -> tuple[Database, ...]:
     """Return the databases of ``node``, in plan order."""
-    return tuple(
-        MemberDatabase(endpoint=endpoint.name, member=member, name=name_of(endpoint, member))
+    found = (
+        Database(name=name_of(endpoint, member), password_name=password_name(endpoint, member))
         for endpoint in kept_by(network, node)
         for member in endpoint.participants
     )
+    return tuple(dict.fromkeys(found))
 
 
 def render_node(plan: Plan, node: str) -> dict[str, str]:
@@ -117,8 +117,7 @@ def _connections(kept: tuple[ServiceEndpoint, ...]) -> int:
 def _access(network: NetworkPlan, node: str) -> str:
     lines = ["# Who is not named here does not get in.", "local all postgres peer"]
     for endpoint in kept_by(network, node):
-        for member in endpoint.participants:
-            name = name_of(endpoint, member)
+        for name in dict.fromkeys(name_of(endpoint, member) for member in endpoint.participants):
             for application in endpoint.application:
                 address = address_of(network, application, endpoint)
                 lines.append(f'host "{name}" "{name}" {address}/32 scram-sha-256')

@@ -6,6 +6,7 @@ import json
 
 from infra.configure import application, database
 from infra.plan.model import Plan
+from infra.secrets.generate import password_name
 from infra.secrets.model import Secrets
 from network import flows
 from network.errors import InputError
@@ -36,7 +37,7 @@ def node_secrets(plan: Plan, secrets: Secrets, node: str) -> dict[str, object]:
 def _password_files(plan: Plan, secrets: Secrets, node: str) -> dict[str, str]:
     found = {}
     for endpoint in application.served_by(plan.network, node):
-        passwords = {m: secrets.passwords[f"database/{endpoint.name}/{m}"] for m in endpoint.participants}
+        passwords = {m: secrets.passwords[password_name(endpoint, m)] for m in endpoint.participants}
         found[application.password_path(endpoint)] = json.dumps(passwords, indent=1) + "\n"
     return found
 

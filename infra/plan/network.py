@@ -246,6 +246,7 @@ class Builder:
             database=names("database"),
             load_balancer=names("load_balancer"),
             witness=names("witness"),
+            common_data=service.data == "common",
         )
 
     def _offices(self) -> tuple[OfficeLan, ...]:

@@ -53,8 +53,14 @@ def complete(network: NetworkPlan, site: str, known: Secrets | None, now: dateti
 
 
 def password_names(endpoints: Iterable[ServiceEndpoint]) -> tuple[str, ...]:
-    """Return the names of the passwords: one a member and endpoint, for the application's role of that database."""
-    return tuple(f"database/{endpoint.name}/{member}" for endpoint in endpoints for member in endpoint.participants)
+    """Return the names of the passwords: one for each database, of the role that the application enters it by."""
+    names = (password_name(endpoint, member) for endpoint in endpoints for member in endpoint.participants)
+    return tuple(dict.fromkeys(names))
+
+
+def password_name(endpoint: ServiceEndpoint, member: str) -> str:
+    """Return the name of the password to the database with the data of ``member``."""
+    return f"database/{endpoint.name}" if endpoint.common_data else f"database/{endpoint.name}/{member}"
 
 
 def ssh_key_pair(comment: str) -> KeyPair:

@@ -181,6 +181,8 @@ PLAY = """
   hosts: juki-ap1
   gather_facts: false
   connection: local
+  vars:
+    ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
   tasks:
     - name: Install the secrets
       kumiai_files:

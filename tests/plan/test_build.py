@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infra.configure import database
 from infra.declaration.model import Declaration
 from infra.plan import build as builder
 from infra.plan import lock as lock_file
 from infra.plan.document import document
 from infra.plan.lock import Lock
+from infra.secrets import generate
 from network.errors import InputError
 from tests.plan import factory
 
@@ -202,3 +204,24 @@ def test_handoffs_of_simulated_lines_come_from_documentation_ranges() -> None:
     for segment in segments:
         assert segment.prefix.prefixlen == 29
         assert any(segment.prefix.subnet_of(pool) for pool in documentation)
+
+
+def test_a_common_data_area_is_one_database_with_one_password() -> None:
+    services = [
+        factory.service("juki", "multi_tenant", data="common"),
+        factory.service("zei", "multi_tenant"),
+    ]
+    declared = factory.declaration(members=2, services=services)
+    plan = built(declared).plan
+    assert {e.name: e.common_data for e in plan.network.endpoints} == {"juki": True, "zei": False}
+    kept = [one for node in plan.nodes for one in database.databases_on(plan.network, node.name)]
+    assert sorted(one.name for one in kept) == ["juki", "zei_m1", "zei_m2"]
+    assert generate.password_names(plan.network.endpoints) == ("database/juki", "database/zei/m1", "database/zei/m2")
+    assert sorted(one.password_name for one in kept) == ["database/juki", "database/zei/m1", "database/zei/m2"]
+
+
+def test_a_service_stays_on_the_hosts_that_it_names() -> None:
+    services = [factory.service("juki", "multi_tenant", hosts=["kvm02"]), factory.service("zei", "multi_tenant")]
+    declared = factory.declaration(members=1, services=services, availability={"spare_hosts": 0})
+    plan = built(declared).plan
+    assert plan.node_by_name["juki-ap1"].host == "kvm02"

@@ -45,9 +45,17 @@ def settings(
     secrets: Secrets,  # noqa: F811
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Any:
-    """The configuration that juki-ap1 gets, its databases on the test's server, made by the role's own program."""
+    return settings_of(plan, secrets, socket_directory, tmp_path_factory.mktemp("application"))
+
+
+def settings_of(
+    plan: Plan,  # noqa: F811
+    secrets: Secrets,  # noqa: F811
+    socket_directory: pathlib.Path,
+    folder: pathlib.Path,
+) -> Any:
+    """Return the configuration that juki-ap1 gets, its databases on the test's server, made by the role's program."""
     roles = node_secrets(plan, secrets, "juki-db1")["database_roles"]
-    folder = tmp_path_factory.mktemp("application")
     (folder / "roles.json").write_text(json.dumps(roles))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PGHOST", str(socket_directory))
@@ -195,6 +203,32 @@ def test_members_do_not_see_each_others_visits(app: Any, settings: Any) -> None:
     assert json.loads(text)["numbers"] == []
     _, _, text = request(app, "GET", "/", proxy(settings), OFFICE_2)
     assert "only of m1" not in text
+
+
+def test_members_share_a_common_database_and_do_not_see_each_others_visits(
+    plan: Plan,  # noqa: F811
+    secrets: Secrets,  # noqa: F811
+    socket_directory: pathlib.Path,
+    tmp_path: pathlib.Path,
+) -> None:
+    ends = [dataclasses.replace(e, common_data=e.name == "juki") for e in plan.network.endpoints]
+    common = dataclasses.replace(plan, network=dataclasses.replace(plan.network, endpoints=tuple(ends)))
+    passwords = {**secrets.passwords, "database/juki": "the one of all"}
+    settings = settings_of(common, dataclasses.replace(secrets, passwords=passwords), socket_directory, tmp_path)
+    assert [member.database.name for member in settings.members] == ["juki", "juki"]
+    app = serving(settings, journal.Journal("test", pathlib.Path("/nonexistent")))
+    post(app, settings, OFFICE_1, note="only of m1", run="common", number=1)
+    post(app, settings, OFFICE_2, note="only of m2", run="common", number=1)
+    post(app, settings, OFFICE_2, note="only of m2", run="common", number=2)
+    for office, own, other, numbers in ((OFFICE_1, "m1", "m2", [1]), (OFFICE_2, "m2", "m1", [1, 2])):
+        _, _, text = request(app, "GET", "/api/visits?run=common", proxy(settings), office)
+        assert json.loads(text)["numbers"] == numbers
+        _, _, text = request(app, "GET", "/", proxy(settings), office)
+        assert f"only of {own}" in text
+        assert f"only of {other}" not in text
+        assert f"{len(numbers) + 1} 件" in text, "its own numbered visits and that of opening the page"
+    hba = files.render_node(common, "juki-db1")["/etc/kumiai/database/pg_hba.conf"]
+    assert hba.count('host "juki" "juki" ') == len(ends[0].application) == 2
 
 
 def test_one_members_role_cannot_enter_another_members_database(settings: Any) -> None:

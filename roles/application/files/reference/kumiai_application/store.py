@@ -1,4 +1,8 @@
-"""Visits, one PostgreSQL database per member. A thread keeps one connection per member and renews it when it broke."""
+"""Visits in PostgreSQL: every member has a database of its own, or all of them share one.
+
+In a shared one the column ``member`` tells them apart; it stands in every query, wherever the data lies. A thread keeps
+one connection per member and renews it when it broke.
+"""
 
 from __future__ import annotations
 
@@ -18,26 +22,28 @@ Result = TypeVar("Result")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS visits (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    member text NOT NULL,
     at timestamptz NOT NULL DEFAULT now(),
     client inet NOT NULL,
     node text NOT NULL,
     note text NOT NULL,
     run text,
     number bigint,
-    UNIQUE (run, number)
+    UNIQUE (member, run, number)
 )
 """
 INSERT = """
-INSERT INTO visits (client, node, note, run, number) VALUES (%s, %s, %s, %s, %s)
-ON CONFLICT (run, number) DO NOTHING RETURNING id, at::text, host(client), node, note, run, number
+INSERT INTO visits (member, client, node, note, run, number) VALUES (%s, %s, %s, %s, %s, %s)
+ON CONFLICT (member, run, number) DO NOTHING RETURNING id, at::text, host(client), node, note, run, number
 """
 SELECT_NUMBER = """
-SELECT id, at::text, host(client), node, note, run, number FROM visits WHERE run = %s AND number = %s
+SELECT id, at::text, host(client), node, note, run, number FROM visits WHERE member = %s AND run = %s AND number = %s
 """
 SELECT_LATEST = """
-SELECT id, at::text, host(client), node, note, run, number FROM visits ORDER BY id DESC LIMIT %s
+SELECT id, at::text, host(client), node, note, run, number FROM visits WHERE member = %s ORDER BY id DESC LIMIT %s
 """
-SELECT_NUMBERS = "SELECT number FROM visits WHERE run = %s AND number IS NOT NULL ORDER BY number"
+SELECT_NUMBERS = "SELECT number FROM visits WHERE member = %s AND run = %s AND number IS NOT NULL ORDER BY number"
+SELECT_COUNT = "SELECT count(*) FROM visits WHERE member = %s"
 SCHEMA_LOCK = 20111001
 """Advisory lock: two nodes that start at the same moment must not create the table twice."""
 
@@ -82,8 +88,9 @@ class Store:
         """Write ``visit`` and return it as the database has it; a number that is there already stays as it is."""
 
         def write(connection: Connection) -> Visit:
-            values = (visit.client, visit.node, visit.note, visit.run, visit.number)
-            rows = _rows(connection, INSERT, values) or _rows(connection, SELECT_NUMBER, values[3:])
+            values = (member.id, visit.client, visit.node, visit.note, visit.run, visit.number)
+            rows = _rows(connection, INSERT, values)
+            rows = rows or _rows(connection, SELECT_NUMBER, (member.id, visit.run, visit.number))
             return _visit(rows[0])
 
         # Without a number a second try could write a second line, so it is left to the client.
@@ -91,18 +98,18 @@ class Store:
 
     def count(self, member: Member) -> int:
         """Return the number of visits."""
-        return self._with_connection(member, lambda connection: _rows(connection, "SELECT count(*) FROM visits")[0][0])
+        return self._with_connection(member, lambda connection: _rows(connection, SELECT_COUNT, (member.id,))[0][0])
 
     def latest(self, member: Member, limit: int) -> list[Visit]:
         """Return the last visits, the newest first."""
         return self._with_connection(
-            member, lambda connection: [_visit(row) for row in _rows(connection, SELECT_LATEST, (limit,))]
+            member, lambda connection: [_visit(row) for row in _rows(connection, SELECT_LATEST, (member.id, limit))]
         )
 
     def numbers(self, member: Member, run: str) -> list[int]:
         """Return the numbers written in ``run``, ascending."""
         return self._with_connection(
-            member, lambda connection: [row[0] for row in _rows(connection, SELECT_NUMBERS, (run,))]
+            member, lambda connection: [row[0] for row in _rows(connection, SELECT_NUMBERS, (member.id, run))]
         )
 
     def database_node(self, member: Member) -> str:
