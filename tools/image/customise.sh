@@ -14,8 +14,8 @@ chroot "$root" systemctl preset-all --preset-mode=full 2>/dev/null
 # cloud-init checks /etc/cloud/cloud-init.disabled by itself.
 mkdir -p "$root/etc/systemd/system/multi-user.target.wants" "$root/etc/systemd/system-generators"
 ln -sf /usr/lib/systemd/system/cloud-init.target "$root/etc/systemd/system/multi-user.target.wants/cloud-init.target"
-for generator in cloud-init-generator systemd-gpt-auto-generator systemd-hibernate-resume-generator \
-    systemd-rc-local-generator systemd-ssh-generator systemd-system-update-generator systemd-sysv-generator \
+for generator in cloud-init-generator postgresql-generator systemd-gpt-auto-generator \
+    systemd-hibernate-resume-generator systemd-rc-local-generator systemd-run-generator systemd-ssh-generator systemd-system-update-generator systemd-sysv-generator \
     systemd-tpm2-generator; do
     ln -sf /dev/null "$root/etc/systemd/system-generators/$generator"
 done
@@ -42,7 +42,11 @@ for rule in 60-autosuspend 60-drm 60-fido-id 60-infiniband 60-persistent-alsa 60
     ln -sf /dev/null "$root/etc/udev/rules.d/$rule.rules"
 done
 
-# --- logins: no message of the day, no mail check, no login sessions to register
+# --- logins: the one client, the management station, asks every machine often while it starts and must not be shut out
+if [ "$VERSION_ID" -ge 13 ]; then # bookworm's server does not know the word, nor does it shut anybody out
+    echo 'PerSourcePenalties no' >>"$root/etc/ssh/sshd_config.d/10-kumiai.conf"
+fi
+# no message of the day, no mail check, no login sessions to register
 sed -i '/pam_motd\.so/d; /pam_mail\.so/d' "$root/etc/pam.d/sshd"
 
 # --- identity: nothing of the building machine, nothing two guests would share
