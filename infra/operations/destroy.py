@@ -48,7 +48,7 @@ def destroy_site(plan: Plan, site: str, request: Request, progress: Progress) ->
     everything = frozenset().union(*present.values())
     require_allowed(plan, site, stateful_nodes(everything, plan.stack), request.allow_data_loss)
     if place.exists:
-        _forget_gone(place, hosts, progress)
+        _align(place, hosts, progress)
         record = engine_run.destroy(place, progress)
         engine_run.require_success(place, record, "not everything could be removed; run it again")
         place.run("stack", "rm", "--yes", "--preserve-config", "--stack", place.name)
@@ -69,11 +69,18 @@ def destroy_site(plan: Plan, site: str, request: Request, progress: Progress) ->
     return tuple(left)
 
 
-def _forget_gone(place: Workspace, hosts: Mapping[str, virsh.Hypervisor], progress: Progress) -> None:
-    """Drop from the state what does not exist: the provider cannot delete a machine that it cannot find."""
+def _align(place: Workspace, hosts: Mapping[str, virsh.Hypervisor], progress: Progress) -> None:
+    """Make state and hosts agree before the engine begins.
+
+    The provider cannot delete a machine that it cannot find, nor a pool that holds a volume it does not know of.
+    """
     lost.put_back(place, [host for host in lost.hosts_aside(place) if host in hosts], progress)
     deployment = place.export()
     found = reconcile.compare(place.stack, deployment, virsh.probe_all(hosts), None)
+    unknown = (thing for thing in (*found.leftover, *found.foreign) if thing.kind in ("domain", "volume"))
+    for thing in sorted(unknown, key=lambda t: (_ORDER[t.kind], t)):
+        progress(f"removing what the state did not know: {thing}")
+        hosts[thing.host].remove(thing)
     if found.forget or found.stale_operations:
         place.replace_state(state.drop_urns(deployment, set(found.forget)))
 

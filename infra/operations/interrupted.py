@@ -19,6 +19,8 @@ from network import errors
 
 ENDING_S = 600.0
 """How long programs of an interrupted run may take to end; the engine may still be at work and is waited for."""
+DYING_S = 10.0
+"""How long a killed process may take to vanish."""
 POLL_S = 0.5
 
 
@@ -38,7 +40,7 @@ class Lock:
     @property
     def holder_lives(self) -> bool:
         """Whether its process runs; that of another machine is believed to."""
-        return not self.here or pathlib.Path("/proc", str(self.pid)).exists()
+        return not self.here or _runs(self.pid)
 
 
 def locks(place: Workspace) -> tuple[Lock, ...]:
@@ -57,8 +59,14 @@ def locks(place: Workspace) -> tuple[Lock, ...]:
     return tuple(found)
 
 
-def clear_stale_locks(place: Workspace) -> tuple[Lock, ...]:
-    """Remove locks whose process on this machine is dead; an error names the holder of any other."""
+def clear_stale_locks(place: Workspace, limit_s: float = DYING_S) -> tuple[Lock, ...]:
+    """Remove locks whose process on this machine is dead; an error names the holder of any other.
+
+    A process that was killed a moment ago is still there while the kernel takes it down, so it is waited for.
+    """
+    deadline = time.monotonic() + limit_s
+    while any(lock.here and lock.holder_lives for lock in locks(place)) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
     cleared = []
     for lock in locks(place):
         if lock.holder_lives:
@@ -115,7 +123,7 @@ def await_programs(place: Workspace, progress: Callable[[str], None], limit_s: f
     deadline = time.monotonic() + limit_s
     told = False
     while running := _others(place):
-        parent = next((pid for pid in running.values() if pid is not None and _alive(pid)), None)
+        parent = next((pid for pid in running.values() if pid is not None and _runs(pid)), None)
         if parent is not None:
             raise errors.OperationError(f"{place.name}: another kumiai is changing this stack (process {parent})")
         if not any(engine_run.is_engine(pid) for pid in running):
@@ -147,8 +155,13 @@ def _others(place: Workspace) -> dict[int, int | None]:
     return found
 
 
-def _alive(pid: int) -> bool:
-    return pathlib.Path("/proc", str(pid)).exists()
+def _runs(pid: int) -> bool:
+    """Say whether a process runs: a zombie, which nobody has asked for its end yet, does not."""
+    try:
+        status = pathlib.Path("/proc", str(pid), "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 def note_path(place: Workspace) -> pathlib.Path:

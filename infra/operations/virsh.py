@@ -70,13 +70,19 @@ class Hypervisor:
             *self._names("pool", self.call("pool-list", "--all", "--name")),
         }
         pool = names.pool(self.stack)
-        if Thing(self.host, "pool", pool) in found and pool in self.call("pool-list", "--name").split():
+        if Thing(self.host, "pool", pool) in found and self._open(pool):
             self.call("pool-refresh", pool)
             listed = self.call("vol-list", "--pool", pool)
             found |= set(
                 self._names("volume", "\n".join(line.split()[0] for line in listed.splitlines() if line.strip()))
             )
         return frozenset(found)
+
+    def _open(self, pool: str) -> bool:
+        """Say whether a defined pool is active; a stopped one hides its volumes, so it is started where that works."""
+        if pool not in self.call("pool-list", "--name").split():
+            self._try("pool-start", pool)
+        return pool in self.call("pool-list", "--name").split()
 
     def _names(self, kind: Kind, text: str) -> Iterable[Thing]:
         return [Thing(self.host, kind, name) for name in text.split() if names.is_marked(self.stack, name)]
@@ -121,10 +127,13 @@ class Hypervisor:
         return etree.fromstring(self.call("dumpxml", domain))
 
     def free_bytes(self) -> int | None:
-        """Return what is free in the stack's pool, or None before it exists."""
-        if names.pool(self.stack) not in self.call("pool-list", "--name").split():
+        """Return what is free in the stack's pool, or None before it exists; a pool that cannot start is an error."""
+        pool = names.pool(self.stack)
+        if pool not in self.call("pool-list", "--all", "--name").split():
             return None
-        for line in self.call("pool-info", "--bytes", names.pool(self.stack)).splitlines():
+        if not self._open(pool):
+            self.call("pool-start", pool)  # for its words
+        for line in self.call("pool-info", "--bytes", pool).splitlines():
             key, _, value = line.partition(":")
             if key == "Available":
                 return int(value)

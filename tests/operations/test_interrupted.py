@@ -52,8 +52,16 @@ def test_the_lock_of_a_dead_process_is_cleared(place: Workspace) -> None:
 def test_the_lock_of_a_living_process_stands(place: Workspace) -> None:
     path = lock(place, os.getpid())
     with pytest.raises(errors.OperationError, match=f"process {os.getpid()} on .* holds the state"):
-        interrupted.clear_stale_locks(place)
+        interrupted.clear_stale_locks(place, limit_s=0)
     assert path.exists()
+
+
+def test_the_lock_of_a_process_that_is_being_killed_is_waited_for(place: Workspace) -> None:
+    """The zombie is the killed process whose parent has not asked for it yet."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.3)"]) as child:
+        lock(place, child.pid)
+        assert len(interrupted.clear_stale_locks(place)) == 1
+        assert pathlib.Path("/proc", str(child.pid)).exists(), "nobody has waited for it"
 
 
 def test_the_lock_of_another_machine_stands_even_if_nothing_here_has_its_number(place: Workspace) -> None:

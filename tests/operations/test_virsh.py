@@ -54,11 +54,31 @@ def test_marked_objects_are_found_and_all_others_left_out(calls: pathlib.Path) -
     assert "vol-list --pool kumiai.demo" in calls.read_text()
 
 
-def test_a_stopped_pool_is_not_asked_for_its_volumes(calls: pathlib.Path) -> None:
-    (calls.parent / "pool-list_--name").write_text("default\n")
+def test_a_stopped_pool_is_started_since_it_hides_its_volumes(calls: pathlib.Path) -> None:
+    active = calls.parent / "pool-list_--name"
+    active.write_text("default\n")
+    started = calls.parent / "pool-start_kumiai.demo"
+    started.symlink_to(active)
     assert not [thing for thing in HOST.marked() if thing.kind == "volume"]
-    assert HOST.free_bytes() is None
+    assert "pool-start kumiai.demo" in calls.read_text()
+
+
+def test_a_pool_that_does_not_start_has_no_volumes_and_no_free_space(
+    calls: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (calls.parent / "pool-list_--name").write_text("default\n")
+    monkeypatch.setenv("ANSWER", "cannot open directory '/srv/images': No such file or directory")
+    marked = HOST.marked()
+    assert Thing("h1", "pool", "kumiai.demo") in marked
+    assert not [thing for thing in marked if thing.kind == "volume"]
     assert "vol-list" not in calls.read_text()
+    with pytest.raises(errors.OperationError, match="host h1: virsh pool-start: cannot open directory '/srv/images'"):
+        HOST.free_bytes()
+
+
+def test_a_pool_that_is_not_there_yet_is_no_error(calls: pathlib.Path) -> None:
+    (calls.parent / "pool-list_--all_--name").write_text("default\n")
+    assert HOST.free_bytes() is None
 
 
 def test_free_space_is_read_in_bytes(calls: pathlib.Path) -> None:
