@@ -9,10 +9,9 @@ set -eu
 # A package, and what needs it.
 packages='
 ca-certificates             pip, Go modules, image build: verified downloads
-curl                        demo: what an office sees of the business system
 debian-archive-keyring      image build: verifies the packages of the guest
 e2fsprogs                   image build: mke2fs makes the disk
-curl                        lab: a person at an office terminal
+curl                        lab and demo: a person at an office terminal
 genisoimage                 libvirt plugin: the cloud-init disk
 iproute2                    lab: namespaces, bridges, links
 libvirt-clients             checks of the live machines: virsh
