@@ -32,8 +32,12 @@ def main() -> None:
             _require(place.kumiai("plan"))
             _require(place.kumiai("lab", "up"))
             _require(place.kumiai("hosts"))
-            bench_up(place)
-            bench_configure(place)
+            with timing.machine_memory() as peak:
+                bench_up(place)
+                bench_configure(place)
+            timing.line(
+                f"peak memory of the whole machine, {len(place.plan().nodes)} guests", f"{peak[-1]:.0f} MiB", "-"
+            )
             _require(place.kumiai("destroy", "--allow-data-loss=all"))
         finally:
             place.remove()

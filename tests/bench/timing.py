@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import pathlib
 import resource
 import statistics
 import subprocess
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +53,30 @@ def beside(argv: Sequence[str], peer: Sequence[str], count: int = 5) -> tuple[fl
 def line(what: str, value: str, target: str) -> None:
     """Print one figure beside its target."""
     print(f"{what:<58} {value:>22}   target {target}", flush=True)
+
+
+@contextlib.contextmanager
+def machine_memory() -> Iterator[list[float]]:
+    """Yield a list whose last entry is, after the ``with``, the peak of what the whole machine used more, in MiB."""
+    samples = [_memory_in_use_mib()]
+    stop = threading.Event()
+
+    def sample() -> None:
+        while not stop.wait(0.5):
+            samples.append(_memory_in_use_mib())
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    result: list[float] = []
+    try:
+        yield result
+    finally:
+        stop.set()
+        thread.join()
+        result.append(max(samples) - samples[0])
+
+
+def _memory_in_use_mib() -> float:
+    lines = pathlib.Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+    return (kib["MemTotal"] - kib["MemAvailable"]) / 1024
