@@ -72,7 +72,6 @@ def test_a_second_preview_shows_no_change(demo: Place) -> None:
     assert done.json()["changes"] == []
 
 
-@pytest.mark.soak  # configures six emulated machines
 def test_configure_and_a_second_time_changes_nothing(demo: Place) -> None:
     first = demo.kumiai("configure", "--json")
     assert first.code == 0
@@ -83,7 +82,6 @@ def test_configure_and_a_second_time_changes_nothing(demo: Place) -> None:
     assert [node["node"] for node in nodes if node["changed"]] == []
 
 
-@pytest.mark.soak  # configures six emulated machines
 def test_every_office_sees_what_the_plan_says_and_nothing_else(demo: Place) -> None:
     plan = demo.plan()
     with pytest.MonkeyPatch.context() as patch:
@@ -104,7 +102,6 @@ def test_every_office_sees_what_the_plan_says_and_nothing_else(demo: Place) -> N
     assert "database juki-db1" in answers["nishiki", "juki"]
 
 
-@pytest.mark.soak  # configures six emulated machines
 def test_both_application_nodes_answer(demo: Place) -> None:
     plan = demo.plan()
     with pytest.MonkeyPatch.context() as patch:
