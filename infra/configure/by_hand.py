@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import os
 import pathlib
-import select
-import shutil
 
 import infra.hosts.access
 import infra.plan
@@ -25,23 +22,6 @@ def prepare(stack: str, as_of: str | None, user_pid: int) -> str:
     secrets = {site: infra.secrets.store.load(stack_file, site) for site in plan.sites}
     ssh_args = {site: infra.hosts.access.station_ssh_args(plan, site) for site in plan.sites}
     directory = private.make()
-    remove_after(directory, user_pid)  # first: from here on nothing written can stay behind
+    private.clear_after(directory, user_pid)  # first: from here on nothing written can stay behind
     private.fill(directory, plan, secrets, ssh_args)
     return (directory / private.INVENTORY).read_text(encoding="utf-8")
-
-
-def remove_after(directory: pathlib.Path, pid: int) -> None:
-    """Leave a process behind that removes ``directory`` when process ``pid`` ends, by whatever means."""
-    watched = os.pidfd_open(pid)
-    if os.fork() != 0:
-        os.close(watched)
-        return
-    try:
-        os.setsid()  # Ctrl-C at the terminal ends the watched program, not the one who cleans up after it
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):  # else whoever reads our output would wait for this process too
-            os.dup2(nowhere, stream)
-        select.select([watched], [], [])
-        shutil.rmtree(directory, ignore_errors=True)
-    finally:
-        os._exit(0)

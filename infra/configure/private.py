@@ -9,8 +9,10 @@ import contextlib
 import json
 import os
 import pathlib
+import select
 import shlex
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -34,11 +36,46 @@ def private_directory(
     ``secrets`` and ``station_ssh_args`` (further options to reach the management network) are by site.
     """
     directory = make()
+    guard = clear_after(directory, os.getpid())
     try:
         fill(directory, plan, secrets, station_ssh_args)
         yield directory
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        _clear(directory)
+        os.kill(guard, signal.SIGKILL)
+        os.waitpid(guard, 0)
+
+
+def clear_after(directory: pathlib.Path, pid: int) -> int:
+    """Leave a process behind that clears ``directory`` when process ``pid`` ends, by whatever means; return its id."""
+    watched = os.pidfd_open(pid)
+    guard = os.fork()
+    if guard:
+        os.close(watched)
+        return guard
+    try:
+        os.setsid()  # Ctrl-C at the terminal ends the watched program, not the one who cleans up after it
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):  # else whoever reads our output would wait for this process too
+            os.dup2(nowhere, stream)
+        select.select([watched], [], [])
+        _clear(directory)
+    finally:
+        os._exit(0)
+
+
+def _clear(directory: pathlib.Path) -> None:
+    """End every process that still uses ``directory``, then remove it.
+
+    Each of Ansible's workers leads a session of its own. When the run is cut short, they wait for an answer that never
+    comes, and no signal to a process group reaches them; they are known by the directory in their environment.
+    """
+    mark = f"KUMIAI_INVENTORY={directory / INVENTORY}".encode()
+    for environment in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's
+            if mark in environment.read_bytes().split(b"\0"):
+                os.kill(int(environment.parent.name), signal.SIGKILL)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def make() -> pathlib.Path:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib.util
 import os
 import pathlib
-import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from infra.configure import private
@@ -71,7 +69,7 @@ def configure(
     tracker = Tracker(chosen, progress)
     begun = time.monotonic()
     status = "successful"
-    with private.private_directory(plan, secrets, station_ssh_args) as directory, _no_stragglers(directory):
+    with private.private_directory(plan, secrets, station_ssh_args) as directory:
         left = chosen
         for attempt in range(1, ATTEMPTS + 1):
             settings = _settings(plan, directory, strategy, left, attempt)
@@ -115,23 +113,6 @@ def require_success(plan: Plan, outcome: Outcome) -> None:
         lines.append(f"{where} {what}{at}: {node.cause or 'Ansible ended before its turn'}")
     if lines:
         raise OperationError("\n".join(lines))
-
-
-@contextlib.contextmanager
-def _no_stragglers(directory: pathlib.Path) -> Iterator[None]:
-    """End every process of the run that outlives it.
-
-    Each of Ansible's workers leads a session of its own. When the run is cut short, they wait for an answer that never
-    comes, and no signal to a process group reaches them; they are known by the directory in their environment.
-    """
-    mark = f"KUMIAI_INVENTORY={directory / private.INVENTORY}".encode()
-    try:
-        yield
-    finally:
-        for environment in pathlib.Path("/proc").glob("[0-9]*/environ"):
-            with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's
-                if mark in environment.read_bytes().split(b"\0"):
-                    os.kill(int(environment.parent.name), signal.SIGKILL)
 
 
 def _chosen(plan: Plan, limit: Collection[str]) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ def test_by_hand_the_inventory_has_no_secret_and_its_directory_ends_with_the_use
 ) -> None:
     monkeypatch.setattr(private, "PLACES", (tmp_path,))
     watched: list[tuple[pathlib.Path, int]] = []
-    monkeypatch.setattr(by_hand, "remove_after", lambda directory, pid: watched.append((directory, pid)))
+    monkeypatch.setattr(private, "clear_after", lambda directory, pid: watched.append((directory, pid)))
     text = by_hand.prepare("stacks/test.yaml", "2026-04-01", 4711)
     assert MARK not in text
     variables = json.loads(text)["_meta"]["hostvars"]["juki-db1"]
@@ -108,9 +108,9 @@ def test_by_hand_the_directory_goes_when_the_program_ends_even_by_sigkill(tmp_pa
     directory = tmp_path / "private"
     directory.mkdir()
     keeper = (
-        "import pathlib, sys, subprocess; from infra.configure import by_hand\n"
+        "import pathlib, sys, subprocess; from infra.configure import private\n"
         "user = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-        f"by_hand.remove_after(pathlib.Path({str(directory)!r}), user.pid)\n"
+        f"private.clear_after(pathlib.Path({str(directory)!r}), user.pid)\n"
         "print(pathlib.Path(sys.argv[1]).exists()); user.kill(); user.wait()\n"
         "import os; os.wait(); print(pathlib.Path(sys.argv[1]).exists())"
     )

@@ -6,10 +6,12 @@ import grp
 import os
 import pathlib
 import pwd
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -156,6 +158,34 @@ def test_workers_that_outlive_a_cut_run_are_ended(plan: Plan, secrets: Secrets) 
         for process in started:
             process.kill()
             process.wait()
+
+
+def test_a_killed_run_leaves_no_worker_and_no_secret(plan: Plan, secrets: Secrets) -> None:
+    """SIGKILL reaches Kumiai alone; what it had started and written is cleared by the guard that it left behind."""
+    read_end, write_end = os.pipe()
+    victim = os.fork()
+    if victim == 0:
+
+        def never_ends(*, envvars: dict[str, str], private_data_dir: str, **settings: Any) -> Any:
+            argv = [sys.executable, "-c", "import time; time.sleep(60)"]
+            worker = subprocess.Popen(argv, env={**os.environ, **envvars}, start_new_session=True)
+            os.write(write_end, f"{worker.pid} {private_data_dir}\n".encode())
+            time.sleep(60)
+
+        configure(plan, secrets, never_ends)
+        os._exit(1)
+    os.close(write_end)
+    with open(read_end, encoding="utf-8") as told:
+        pid, directory = told.readline().split()
+        assert (pathlib.Path(directory) / "id_dc1").exists()
+        worker = os.pidfd_open(int(pid))
+        os.kill(victim, signal.SIGKILL)
+        os.waitpid(victim, 0)
+        ended, _, _ = select.select([worker], [], [], 20)
+        assert ended, "the worker still runs"
+        assert told.read() == "", "ends when the guard, the last one to hold the pipe, is gone"
+    os.close(worker)
+    assert not pathlib.Path(directory).exists()
 
 
 def test_progress_tells_the_task_of_each_node(plan: Plan, secrets: Secrets) -> None:
