@@ -1,4 +1,4 @@
-"""Run other programs: the one place where Kumiai starts a process and waits for it.
+"""Run other programs: the one place where Kumiai starts a process.
 
 Arguments are lists, never shell strings. Secrets travel in ``stdin`` or ``env``, never in ``argv``, which every user of
 the machine can read. ``run`` wants success and returns the output; ``probe`` asks a question whose answer may be "no".
@@ -108,6 +108,12 @@ def probe(
             _kill(child)
             raise
     return Completed(argv=argv, returncode=child.returncode, stdout=stdout, stderr=stderr)
+
+
+def leave_behind(*argv: str) -> int:
+    """Start a program that nobody waits for, apart from our terminal, streams and environment; return its pid."""
+    nothing = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
+    return os.posix_spawn(argv[0], argv, {}, file_actions=nothing, setsid=True)
 
 
 def _kill(child: "subprocess.Popen[str]") -> None:

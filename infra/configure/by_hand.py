@@ -8,6 +8,7 @@ import pathlib
 import infra.hosts.access
 import infra.plan
 import infra.secrets.store
+from infra import memory
 from infra.configure import private
 from network.errors import InputError
 
@@ -21,7 +22,6 @@ def prepare(stack: str, as_of: str | None, user_pid: int) -> str:
     plan = infra.plan.current(stack_file, day)
     secrets = {site: infra.secrets.store.load(stack_file, site) for site in plan.sites}
     ssh_args = {site: infra.hosts.access.station_ssh_args(plan, site) for site in plan.sites}
-    directory = private.make()
-    private.clear_after(directory, user_pid)  # first: from here on nothing written can stay behind
+    directory = memory.folder_of(user_pid, private.PURPOSE)
     private.fill(directory, plan, secrets, ssh_args)
     return (directory / private.INVENTORY).read_text(encoding="utf-8")

@@ -9,20 +9,16 @@ import contextlib
 import json
 import os
 import pathlib
-import select
 import shlex
-import shutil
-import signal
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
+from infra import memory
 from infra.configure.inventory import plan_inventory
 from infra.configure.node_secrets import node_secrets
 from infra.plan.model import Plan
 from infra.secrets.model import Secrets
-from network.errors import EnvironmentLackError
 
-PLACES = (pathlib.Path("/dev/shm"), pathlib.Path("/run"))  # noqa: S108 - tmpfs, and mkdtemp makes the directory 0700
+PURPOSE = "configure"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INVENTORY = "inventory.json"
 
@@ -35,55 +31,9 @@ def private_directory(
 
     ``secrets`` and ``station_ssh_args`` (further options to reach the management network) are by site.
     """
-    directory = make()
-    guard = clear_after(directory, os.getpid())
-    try:
+    with memory.private_folder(PURPOSE) as directory:
         fill(directory, plan, secrets, station_ssh_args)
         yield directory
-    finally:
-        _clear(directory)
-        os.kill(guard, signal.SIGKILL)
-        os.waitpid(guard, 0)
-
-
-def clear_after(directory: pathlib.Path, pid: int) -> int:
-    """Leave a process behind that clears ``directory`` when process ``pid`` ends, by whatever means; return its id."""
-    watched = os.pidfd_open(pid)
-    guard = os.fork()
-    if guard:
-        os.close(watched)
-        return guard
-    try:
-        os.setsid()  # Ctrl-C at the terminal ends the watched program, not the one who cleans up after it
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):  # else whoever reads our output would wait for this process too
-            os.dup2(nowhere, stream)
-        select.select([watched], [], [])
-        _clear(directory)
-    finally:
-        os._exit(0)
-
-
-def _clear(directory: pathlib.Path) -> None:
-    """End every process that still uses ``directory``, then remove it.
-
-    Each of Ansible's workers leads a session of its own. When the run is cut short, they wait for an answer that never
-    comes, and no signal to a process group reaches them; they are known by the directory in their environment.
-    """
-    mark = f"KUMIAI_INVENTORY={directory / INVENTORY}".encode()
-    for environment in pathlib.Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's
-            if mark in environment.read_bytes().split(b"\0"):
-                os.kill(int(environment.parent.name), signal.SIGKILL)
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-def make() -> pathlib.Path:
-    """Return a new empty directory in memory that only this user may enter."""
-    for place in PLACES:
-        if place.is_dir() and os.access(place, os.W_OK):
-            return pathlib.Path(tempfile.mkdtemp(prefix="kumiai-configure-", dir=place))
-    raise EnvironmentLackError("neither /dev/shm nor /run can be written; secrets need a place in memory")
 
 
 def fill(

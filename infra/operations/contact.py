@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import pathlib
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from infra import process
+from infra import memory, process
 from infra.hosts import access
 from infra.image import cloud_init
 from infra.operations.virsh import Hypervisor, Thing
@@ -107,10 +105,7 @@ def console_tail(plan: Plan, node: str) -> tuple[str, ...]:
 @contextlib.contextmanager
 def ssh_files(plan: Plan, secrets: Secrets, nodes: Sequence[Node]) -> Iterator[tuple[str, ...]]:
     """Yield ssh options with the station's key and the pinned host keys, in files that end with this block."""
-    memory = pathlib.Path("/dev/shm")  # noqa: S108  # memory-backed; the folder in it is private
-    base = memory if memory.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="kumiai-ssh-", dir=base) as name:
-        folder = pathlib.Path(name)
+    with memory.private_folder("ssh") as folder:
         key, known = folder / "key", folder / "known_hosts"
         key.touch(mode=0o600)
         key.write_text(secrets.station.private)

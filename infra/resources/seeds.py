@@ -6,14 +6,11 @@ an input of a resource, so neither Pulumi's state nor its log can hold it.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
-import shutil
 import tempfile
 from collections.abc import Mapping
 
@@ -25,8 +22,6 @@ from network import errors
 
 UNKNOWN = "new"
 """Stands for the digest in the preview of a stack whose keys do not exist yet; everything is created then anyway."""
-_FOLDER_PREFIX = "kumiai-seeds-"
-_MEMORY = pathlib.Path("/dev/shm")  # noqa: S108  # memory-backed; the folder in it is private (mkdtemp, mode 0700)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,23 +70,6 @@ def make(plan: Plan, site: str, secrets: Secrets | None, folder: pathlib.Path) -
         made[node.name] = Seed(digest=digest(seed, node.image, node.host), path=folder / f"{node.name}.iso")
         _write_iso(seed, made[node.name].path)
     return made
-
-
-def private_folder() -> pathlib.Path:
-    """Return a new folder in memory that nobody else can read and that ends with this process."""
-    base = _MEMORY if os.access(_MEMORY, os.W_OK) else pathlib.Path(tempfile.gettempdir())
-    _remove_left_over(base)
-    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=base))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _remove_left_over(base: pathlib.Path) -> None:
-    """Remove folders of processes that were killed before they could."""
-    for folder in base.glob(f"{_FOLDER_PREFIX}*"):
-        pid = folder.name.removeprefix(_FOLDER_PREFIX).partition("-")[0]
-        if pid.isdigit() and not pathlib.Path("/proc", pid).exists():
-            shutil.rmtree(folder, ignore_errors=True)  # not ours: not removed
 
 
 def _write_iso(seed: cloud_init.NodeSeed, path: pathlib.Path) -> None:

@@ -6,6 +6,7 @@ import datetime
 import os
 from collections.abc import Mapping
 
+from infra import memory
 from infra.hosts import access
 from infra.image import Image, Recipe, build, store
 from infra.plan.model import ROOT_GIB, Plan
@@ -45,7 +46,7 @@ def collect(
         accelerators={host: access.accelerator(plan, host) for host in hosts},
         images={image: located(image) for image in images if image is not None},
         default_image=default_image,
-        seeds=seeds.make(plan, site, secrets, seeds.private_folder()),
+        seeds=seeds.make(plan, site, secrets, memory.folder_of(os.getpid(), "seeds")),
         allow_data_loss=names_in(environ.get(ALLOW_DATA_LOSS, "")),
         lost=lost,
     )

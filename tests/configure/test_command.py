@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import pathlib
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 import typer.testing
 
 import infra.cli
-from infra.configure import by_hand, private, runner
+from infra import memory
+from infra.configure import by_hand, runner
 from infra.configure.outcome import NodeProgress
 from infra.hosts import access
 from infra.plan.model import Plan
@@ -87,35 +86,21 @@ def test_an_unknown_strategy_is_refused() -> None:
 def test_by_hand_the_inventory_has_no_secret_and_its_directory_ends_with_the_user(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
-    monkeypatch.setattr(private, "PLACES", (tmp_path,))
-    watched: list[tuple[pathlib.Path, int]] = []
-    monkeypatch.setattr(private, "clear_after", lambda directory, pid: watched.append((directory, pid)))
+    asked: list[tuple[int, str]] = []
+
+    def folder_of(owner: int, purpose: str) -> pathlib.Path:
+        asked.append((owner, purpose))
+        return tmp_path
+
+    monkeypatch.setattr(memory, "folder_of", folder_of)
     text = by_hand.prepare("stacks/test.yaml", "2026-04-01", 4711)
     assert MARK not in text
     variables = json.loads(text)["_meta"]["hostvars"]["juki-db1"]
-    directory, pid = watched[0]
-    assert pid == 4711
-    assert variables["kumiai_secrets_file"] == f"{directory}/secrets/juki-db1.json"
+    assert asked == [(4711, "configure")]
+    assert variables["kumiai_secrets_file"] == f"{tmp_path}/secrets/juki-db1.json"
     assert pathlib.Path(variables["ansible_ssh_private_key_file"]).stat().st_mode & 0o777 == 0o600
 
 
 def test_by_hand_an_unknown_stack_is_named() -> None:
     with pytest.raises(InputError, match=r"nowhere/x\.yaml: no such stack"):
         by_hand.prepare("nowhere/x.yaml", None, 1)
-
-
-def test_by_hand_the_directory_goes_when_the_program_ends_even_by_sigkill(tmp_path: pathlib.Path) -> None:
-    directory = tmp_path / "private"
-    directory.mkdir()
-    keeper = (
-        "import pathlib, sys, subprocess; from infra.configure import private\n"
-        "user = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-        f"private.clear_after(pathlib.Path({str(directory)!r}), user.pid)\n"
-        "print(pathlib.Path(sys.argv[1]).exists()); user.kill(); user.wait()\n"
-        "import os; os.wait(); print(pathlib.Path(sys.argv[1]).exists())"
-    )
-    root = pathlib.Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", keeper, str(directory)], capture_output=True, text=True, timeout=60, check=True, cwd=root
-    )
-    assert done.stdout.split() == ["True", "False"]

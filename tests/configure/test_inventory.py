@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from infra import memory
 from infra.configure import inventory, node_secrets, private
 from infra.plan.model import Plan
 from infra.secrets.model import Secrets
@@ -70,7 +71,7 @@ def test_a_missing_secret_names_node_and_cure(plan: Plan, secrets: Secrets) -> N
 
 def test_the_private_directory_is_in_memory_closed_to_others_and_gone_afterwards(plan: Plan, secrets: Secrets) -> None:
     with private.private_directory(plan, {"dc1": secrets}, {"dc1": ("-o", "ProxyJump=root@kvm01")}) as directory:
-        assert directory.parent in private.PLACES
+        assert directory.parent in memory.PLACES
         paths = [directory, *directory.rglob("*")]
         assert len(paths) > len(plan.nodes)
         assert [path for path in paths if path.stat().st_mode & 0o077] == []
@@ -88,7 +89,7 @@ def test_the_private_directory_is_in_memory_closed_to_others_and_gone_afterwards
 def test_the_private_directory_is_removed_when_filling_it_fails(
     plan: Plan, secrets: Secrets, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(private, "PLACES", (tmp_path,))
+    monkeypatch.setattr(memory, "PLACES", (tmp_path,))
     broken = dataclasses.replace(secrets, passwords={})
     with pytest.raises(InputError), private.private_directory(plan, {"dc1": broken}, {"dc1": ()}):
         pass

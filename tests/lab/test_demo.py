@@ -72,7 +72,13 @@ def test_a_second_preview_shows_no_change(demo: Place) -> None:
     assert done.json()["changes"] == []
 
 
-def test_configure_and_a_second_time_changes_nothing(demo: Place) -> None:
+def test_a_killed_configure_is_finished_by_the_next_and_a_third_changes_nothing(demo: Place) -> None:
+    records = places.ROOT / ".kumiai" / "configure" / NAME
+
+    def something_changed() -> bool:
+        return any("changed: [" in path.read_text(errors="replace") for path in records.glob("*/stdout"))
+
+    assert demo.kill_during("configure", something_changed) == -9
     first = demo.kumiai("configure", "--json")
     assert first.code == 0
     again = demo.kumiai("configure", "--json")

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 import shutil
 import stat
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -68,18 +65,3 @@ def test_without_keys_disks_have_no_digest_and_are_not_written(tmp_path: pathlib
     made = seeds.make(PLAN, "dc1", None, tmp_path)
     assert {seed.digest for seed in made.values()} == {seeds.UNKNOWN}
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_folder_is_private_and_those_of_dead_processes_go(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(seeds, "_MEMORY", tmp_path)
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    dead, living = tmp_path / f"kumiai-seeds-{child.pid}-x", tmp_path / f"kumiai-seeds-{os.getpid()}-x"
-    other = tmp_path / "kumiai-seeds-notes"
-    for folder in (dead, living, other):
-        folder.mkdir()
-    made = seeds.private_folder()
-    assert stat.S_IMODE(made.stat().st_mode) == 0o700
-    assert sorted(tmp_path.iterdir()) == sorted([made, living, other])
