@@ -118,6 +118,7 @@ def plan_book(
     )
     for wish in sorted(wanted.values(), key=lambda w: w.name):
         if wish.prefix is not None:
+            _require_free(wish.name, wish.prefix, {n: e.prefix for n, e in kept.items() if wanted[n].prefix is None})
             space.take(wish.prefix)
     segments: dict[str, SegmentEntry] = {}
     for name in sorted(wanted):
@@ -129,6 +130,16 @@ def plan_book(
         segments[name] = entry
         quarantine += [Quarantined(segment=name, value=value, until=until) for value in freed]
     return AddressBook(segments=segments, quarantine=tuple(sorted(set(quarantine))))
+
+
+def _require_free(name: str, prefix: IPv4Network, given: Mapping[str, IPv4Network]) -> None:
+    """A prefix that is input may lie where the book gave one out: what is in use does not move for it."""
+    for other, its in given.items():
+        if prefix.overlaps(its):
+            raise InputError(
+                f"segment {name}: {prefix} overlaps {its}, which the lock holds for {other}; "
+                f"declare the hand-off of that line too, or take it out of the stack file for one plan"
+            )
 
 
 class _Space:

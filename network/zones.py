@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
 Zone = Literal["mynumber", "lgwan", "internet"]
@@ -69,8 +69,8 @@ class Condition:
     """The members concerned must all follow one of these models."""
     between_members: bool = False
     """True: joins two members, and is closed until it is opened with an end time."""
-    requires: tuple[Literal["method", "system"], ...] = ()
-    """Keys that a flow of this kind must carry beside reason, approver and expiry."""
+    requires: Mapping[Literal["method", "via", "system"], str] = dataclasses.field(default_factory=dict)
+    """Keys that a flow of this kind must carry beside reason, approver and expiry, each with what it says."""
     basis: str
     """Where the rule comes from."""
 
@@ -94,13 +94,14 @@ CONDITIONS: dict[FlowKind, Condition] = {
             kind="sanitized",
             title="無害化通信",
             pairs=_both_ways([("lgwan", "internet")]),
-            requires=("method",),
+            requires={"method": "how the traffic is made harmless", "via": "the device in the path that does it"},
             basis="TZ-4: between the lgwan and the internet zone only sanitised communication passes (R30)",
         ),
         Condition(
             kind="via_security_cloud",
             title="自治体情報セキュリティクラウド経由",
             pairs=_both_ways([("internet", "public_internet"), ("internet", "external_system")]),
+            requires={"via": "the gateway of the security cloud"},
             basis="TZ-5: the Internet is reached through the aggregated gateway only (R31)",
         ),
         Condition(
@@ -113,7 +114,7 @@ CONDITIONS: dict[FlowKind, Condition] = {
             kind="national_backend",
             title="国の基盤システム",
             pairs=frozenset(("mynumber", outside) for outside in _OUTSIDE),
-            requires=("system",),
+            requires={"system": "the national system it is for"},
             basis="TZ-1: the mynumber zone reaches named national systems only",
         ),
         Condition(
@@ -146,6 +147,7 @@ CONDITIONS: dict[FlowKind, Condition] = {
             kind="direct_link",
             title="直接連携",
             pairs=_both_ways(itertools.product(("mynumber", "lgwan"), _OUTSIDE)),
+            requires={"system": "the system that is reached past the link server"},
             basis="R17: declared exceptions to the link server, such as 住基ネット and 後期高齢 servers",
         ),
     )

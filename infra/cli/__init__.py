@@ -12,6 +12,7 @@ from infra.cli import (
     destroy,
     hosts,
     lab,
+    link,
     plan,
     preview,
     render,
@@ -29,6 +30,7 @@ __all__ = [
     "destroy",
     "hosts",
     "lab",
+    "link",
     "main",
     "plan",
     "preview",
@@ -51,6 +53,7 @@ app = typer.Typer(
 for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
+app.add_typer(link.app, name="link")
 
 
 def main() -> None:

@@ -41,9 +41,7 @@ def stack_file(text: str) -> pathlib.Path:
         return pathlib.Path(text)
     path = pathlib.Path("stacks") / f"{text}.yaml"
     if not path.exists():
-        names = sorted(
-            p.stem for p in path.parent.glob("*.yaml") if not p.stem.endswith(".lock") and p.stem[0].islower()
-        )
+        names = sorted(p.stem for p in path.parent.glob("*.yaml") if "." not in p.stem and p.stem[0].islower())
         known = f"known stacks: {', '.join(names)}" if names else "there is no folder stacks/ with stack files here"
         raise errors.InputError(f"{text}: no such stack ({path} does not exist); {known}")
     return path

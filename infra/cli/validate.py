@@ -10,6 +10,9 @@ def command(stack: common.StackArgument, as_of: common.AsOfOption = None, as_jso
 
     Example: kumiai validate nishiki
     """
+    import datetime
+
+    from infra.declaration import links as links_file
     from infra.declaration import queries
     from infra.declaration.load import load_located
     from network.errors import OperationError
@@ -22,7 +25,10 @@ def command(stack: common.StackArgument, as_of: common.AsOfOption = None, as_jso
         (loaded.locate(("flows", index)), f"{flow.from_} → {flow.to} expired on {flow.expires}")
         for index, flow in queries.expired_flows(declaration, day)
     ]
+    links = links_file.load(path, declaration)
     lines = [f"{path}:{place[0]}:{place[1]}: {message}" for place, message in expired]
+    now = datetime.datetime.now(tz=links_file.JST)
+    lines += [str(links.finding(index, links.overdue_words(link))) for index, link in links.overdue(now)]
     if as_json:
         common.print_json({"format": 1, "file": str(path), "as_of": day.isoformat(), "expired": lines})
     else:

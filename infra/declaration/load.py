@@ -50,7 +50,7 @@ def load(path: pathlib.Path) -> Declaration:
 def load_located(path: pathlib.Path) -> Loaded:
     """Return the declaration in ``path`` with its places; raise DeclarationError with all findings."""
     name = _stack_name(path)
-    return parse_located(_read(path), path, name)
+    return parse_located(read(path), path, name)
 
 
 def parse_located(data: bytes, path: pathlib.Path, name: str) -> Loaded:
@@ -78,8 +78,9 @@ def _stack_name(path: pathlib.Path) -> str:
     name = path.stem
     if _STACK_NAME.fullmatch(name):
         return name
-    if name.endswith(".lock"):
-        message = "this is a lock file; name the stack file beside it"
+    if name.endswith((".lock", ".links")):
+        kind = "a lock file" if name.endswith(".lock") else "a file of links"
+        message = f"this is {kind}; name the stack file beside it"
     else:
         message = (
             f"the file's name is the stack's name, and {name} is none; "
@@ -88,7 +89,8 @@ def _stack_name(path: pathlib.Path) -> str:
     raise DeclarationError([Finding(str(path), 1, 1, message)])
 
 
-def _read(path: pathlib.Path) -> bytes:
+def read(path: pathlib.Path) -> bytes:
+    """Return the content of ``path``; raise DeclarationError when it cannot be read or is no stack file by its size."""
     try:
         if path.is_dir():
             raise DeclarationError([Finding(str(path), 1, 1, "this is a directory; name a stack file")])

@@ -98,6 +98,8 @@ class Member(Record):
     """三層の対策のモデル (α, α′, β, β′); declared by each body, never inferred."""
     offices: tuple[Office, ...] = ()
     """庁舎: those whose terminals use the services."""
+    link_server: Id | None = None
+    """中間サーバ: the service through whose nodes this member is linked with other bodies and outside systems (R16)."""
 
 
 class Site(Record):
@@ -318,9 +320,9 @@ class Flow(Record):
     method: Literal["mail_to_text", "attachment_removal", "screen_transfer", "file_sanitising"] | None = None
     """How ``sanitized`` traffic is made harmless (無害化の方式)."""
     via: Text | None = None
-    """The device in the path that does it."""
+    """The device in the path: the sanitiser of ``sanitized``, the gateway of ``via_security_cloud``."""
     system: Text | None = None
-    """The national system of ``national_backend``, such as 住基ネット."""
+    """The system of ``national_backend`` or ``direct_link``, such as 住基ネット."""
 
 
 class Translation(Record):

@@ -20,6 +20,7 @@ from network import ports
 _ID = re.compile(r"[a-z](?:[a-z0-9-]{0,29}[a-z0-9])?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}[+-][0-9]{2}:[0-9]{2}")
 _LIBVIRT = re.compile(r"qemu(?:\+[a-z0-9]+)?://(?:(?P<user>[^@/\s]+)@)?[^@\s]*/[^@\s]+")
 _BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -75,6 +76,17 @@ def _clock_from(value: object) -> object:
     except ValueError:
         pass
     raise ValueError(f'{text}: not a time of day; write it in quotes, such as "08:30"')
+
+
+def _moment_from(value: object) -> object:
+    """Return the moment of ``value`` (ISO 8601 to the minute); without an offset it would be another one elsewhere."""
+    text = _string(value, "a date and time with its offset, such as 2026-04-01T18:00+09:00")
+    try:
+        if _MOMENT.fullmatch(text):
+            return datetime.datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError(f"{text}: not a moment; write date, time and offset, such as 2026-04-01T18:00+09:00")
 
 
 def _port_from(value: object) -> object:
@@ -159,6 +171,12 @@ Date = Annotated[
     datetime.date, pydantic.PlainValidator(_date_from), _string_schema(r"^\d{4}-\d{2}-\d{2}$", "2026-04-01")
 ]
 Clock = Annotated[datetime.time, pydantic.PlainValidator(_clock_from), _string_schema(r"^\d{2}:\d{2}$", "08:30")]
+Moment = Annotated[
+    datetime.datetime,
+    pydantic.PlainValidator(_moment_from),
+    _string_schema(rf"^{_MOMENT.pattern}$", "2026-04-01T18:00+09:00"),
+]
+"""A minute of a day with its offset from UTC."""
 Port = Annotated[
     ports.PortRange,
     pydantic.PlainValidator(_port_from),

@@ -19,14 +19,14 @@ _KEY = "[key]"
 """Last part of pydantic's location when the key itself is wrong."""
 
 
-def finding(source: Source, error: pydantic_core.ErrorDetails) -> Finding:
-    """Return ``error`` with its place in ``source``."""
+def finding(source: Source, error: pydantic_core.ErrorDetails, top: type[pydantic.BaseModel] = Declaration) -> Finding:
+    """Return ``error`` with its place in ``source``, a file that should be a ``top``."""
     path: Path = error["loc"]
     kind = error["type"]
     if kind == "extra_forbidden":
-        return source.finding(path, unknown_key(str(path[-1]), _keys_at(path[:-1])), at_key=True)
+        return source.finding(path, unknown_key(str(path[-1]), _keys_at(path[:-1], top)), at_key=True)
     if path and path[-1] == _KEY:
-        return source.finding(path[:-1], unknown_key(str(path[-2]), _keys_at(path[:-2])), at_key=True)
+        return source.finding(path[:-1], unknown_key(str(path[-2]), _keys_at(path[:-2], top)), at_key=True)
     if kind == "missing":
         return source.finding(path, f"missing key `{path[-1]}`")  # placed at the object that lacks it
     return source.finding(path, _words(error, source.place(path).text))
@@ -112,9 +112,9 @@ def _unquoted(expected: str) -> str:
     return expected.replace("'", "")
 
 
-def _keys_at(path: Path) -> tuple[str, ...]:
+def _keys_at(path: Path, top: type[pydantic.BaseModel]) -> tuple[str, ...]:
     """Return the keys that an object at ``path`` may have."""
-    shape: object = Declaration
+    shape: object = top
     for part in path:
         shape = _below(_plain(shape), part)
     shape = _plain(shape)

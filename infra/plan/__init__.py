@@ -7,6 +7,7 @@ import datetime
 import pathlib
 import time
 
+from infra.declaration import links as links_file
 from infra.declaration.load import load as load_declaration
 from infra.plan import build as builder
 from infra.plan import lock as lock_file
@@ -26,14 +27,23 @@ class Computed:
     lock_changed: bool
 
 
-def compute(stack_file: pathlib.Path, as_of: datetime.date) -> Computed:
+def compute(stack_file: pathlib.Path, as_of: datetime.date, now: datetime.datetime | None = None) -> Computed:
     """Return the plan of ``stack_file`` on ``as_of``, and its next lock; nothing is written.
 
+    ``now``, the clock's unless it is given, decides one thing only: a link between members whose end has passed is
+    closed, whatever the day.
     Raises DeclarationError, PlacementError or another InputError when the file has no plan.
     """
     loaded = load_declaration(stack_file)
     lock = lock_file.load(stack_file)
-    built = builder.build(stack_file.stem, loaded, lock, as_of, time.perf_counter)
+    links = links_file.load(stack_file, loaded)
+    now = now or datetime.datetime.now(tz=links_file.JST)
+    built = builder.build(stack_file.stem, loaded, lock, as_of, time.perf_counter, links=links.open(as_of, now))
+    overdue = tuple(links.overdue_words(link) for _, link in links.overdue(now))
+    if overdue:
+        built = dataclasses.replace(
+            built, plan=dataclasses.replace(built.plan, expired=(*built.plan.expired, *overdue))
+        )
     return Computed(plan=built.plan, lock=built.lock, lock_text=lock_file.dump(built.lock), lock_changed=built.changed)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from infra import tenancy
 from infra.declaration import queries
+from infra.declaration.links import Link
 from infra.declaration.model import Declaration
 from infra.declaration.model import Host as DeclaredHost
 from infra.placement import model as placement_model
@@ -37,8 +38,10 @@ class Built:
     """Whether the lock differs from the one that planning began with."""
 
 
-def build(stack: str, declaration: Declaration, lock: Lock, as_of: datetime.date, clock: Clock) -> Built:
-    """Return the plan of ``declaration`` on ``as_of``.
+def build(
+    stack: str, declaration: Declaration, lock: Lock, as_of: datetime.date, clock: Clock, *, links: Sequence[Link] = ()
+) -> Built:
+    """Return the plan of ``declaration`` on ``as_of`` with ``links`` open between members.
 
     What ``lock`` holds stays where it is. ``clock`` measures the placement in seconds; its reading is the only part
     of the plan that is not determined by the input, and no part of the digest.
@@ -72,6 +75,7 @@ def build(stack: str, declaration: Declaration, lock: Lock, as_of: datetime.date
         shared=shared,
         book=book,
         cards={name: tuple(entry.cards) for name, entry in lock.nodes.items()},
+        links=links,
     ).build()
     started = clock()
     placed = _place(declaration, nodes, lock)

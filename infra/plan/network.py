@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
+from infra.declaration.links import Link
 from infra.declaration.model import Declaration, Service
 from infra.plan import wishes
 from infra.plan.wishes import SegmentDraft
@@ -46,11 +47,13 @@ class Builder:
         shared: Mapping[str, str],
         book: AddressBook,
         cards: Mapping[str, Sequence[str]],
+        links: Sequence[Link] = (),
     ) -> None:
         """``cards`` is the card order that the lock holds per node (segment names)."""
         self._stack, self._declaration, self._as_of = stack, declaration, as_of
         self._instances, self._shards, self._nodes = instances, shards, nodes
         self._shared, self._book, self._cards = shared, book, cards
+        self._links = links
         self._services: dict[str, Service] = {service.id: service for service in declaration.services}
         self._drafts: tuple[SegmentDraft, ...] = wishes.drafts(declaration, instances, shards, shared)
         self._by_instance = {instance.name: instance for instance in instances}
@@ -330,17 +333,25 @@ class Builder:
         return tuple(flows)
 
     def _declared_flows(self) -> tuple[Flow, ...]:
-        """The declared exceptions that are still valid on the day of the plan (the last day is included)."""
-        return tuple(
-            Flow(
-                source=flow.from_,
-                target=flow.to,
-                allow=flow.allow,
-                kind=flow.kind,
-                reason=flow.reason,
-                approved_by=flow.approved_by,
-                expires=flow.expires,
+        """The declared exceptions that are still valid on the day of the plan (the last day is included).
+
+        Support between members is among them only while a link opens it.
+        """
+        flows: list[Flow] = []
+        for flow in self._declaration.flows:
+            link = next((link for link in self._links if link.opens(flow)), None)
+            if flow.expires < self._as_of or (flow.kind == "mutual_support" and link is None):
+                continue
+            opened = f"; {link.event}, {link.requested_by}, until {link.until.isoformat()}" if link else ""
+            flows.append(
+                Flow(
+                    source=flow.from_,
+                    target=flow.to,
+                    allow=flow.allow,
+                    kind=flow.kind,
+                    reason=f"{flow.reason}{opened}",
+                    approved_by=flow.approved_by,
+                    expires=flow.expires,
+                )
             )
-            for flow in self._declaration.flows
-            if flow.expires >= self._as_of
-        )
+        return tuple(flows)

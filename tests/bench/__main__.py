@@ -1,12 +1,12 @@
-"""``python -m tests.bench [pure|machines]``: all measurements, or one part."""
+"""``python -m tests.bench [pure|network|machines]``: all measurements, or one part."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.bench import machines, pure
+from tests.bench import machines, network, pure
 
-PARTS = {"pure": pure.main, "machines": machines.main}
+PARTS = {"pure": pure.main, "network": network.main, "machines": machines.main}
 
 
 def main() -> None:

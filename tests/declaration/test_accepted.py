@@ -9,6 +9,7 @@ import pytest
 from infra.declaration.load import parse_located
 from infra.declaration.model import Declaration
 from tests.declaration.good_stack import GOOD
+from tests.declaration.wrong_rules import LINKED_GOOD
 from tests.declaration.wrong_stacks import FLOW
 
 TRANSLATION = """\
@@ -103,6 +104,25 @@ CASES: dict[str, tuple[tuple[str, str], ...]] = {
     "a national system by its name": (
         (FLOW, FLOW.replace("service:zaimu", "external:juki-net")
          .replace("kind: specific", "kind: national_backend, system: 住基ネット")),
+    ),
+    "a link with another body through the member's link server": (
+        *LINKED_GOOD,
+        (FLOW, FLOW.replace("service:juki@each_member", "service:renkei@nishiki")
+         .replace("service:zaimu", "external:prefecture").replace("kind: specific", "kind: member_link")),
+    ),
+    "後期高齢 linked past the link server": (
+        *LINKED_GOOD,
+        (FLOW, FLOW.replace("service:zaimu", "external:kouki")
+         .replace("kind: specific", "kind: direct_link, system: 後期高齢広域連合用窓口サーバ")),
+    ),
+    "mail made harmless on its way in": (
+        ("          lgwan: [10.2.64.0/18]\n", "          lgwan: [10.2.64.0/18]\n          internet: [10.2.128.0/18]\n"),
+        (FLOW, FLOW.replace("service:juki@each_member", "office:tsuno/internet")
+         .replace("service:zaimu", "service:zaimu@tsuno")
+         .replace("kind: specific", "kind: sanitized, method: mail_to_text, via: 無害化サーバ")),
+    ),
+    "the LGWAN's own services, at the prefix that J-LIS assigned": (
+        (FLOW, FLOW.replace("service:juki@each_member", "network:lgwan").replace("kind: specific", "kind: lgwan_ce")),
     ),
     "a wide blank in a text": (("title: 人事給与\n", 'title: "人事\\u3000給与"\n'),),
     "a folded reason": (

@@ -186,7 +186,7 @@ PREFIXES = (
             (
                 "flows:\n",
                 (
-                    "translations:\n  - {closed_network: vpn-a, member: tsuno, inside: 10.1.64.0/20, outside: 10.9.0.0/20,"
+                    "translations:\n  - {closed_network: vpn-a, member: nishiki, inside: 10.1.64.0/18, outside: 10.9.0.0/18,"
                     " direction: source}\nflows:\n"
                 ),
             ),
@@ -647,9 +647,9 @@ FLOWS = (
     wrong(
         "a flow without its method",
         FLOW,
-        flow('from: ▶"office:nishiki/internet", to: "service:zaimu", allow: [tcp/25], kind: sanitized').replace(
-            "- {", "- ▶{"
-        ),
+        flow(
+            'from: ▶"office:nishiki/internet", to: "service:zaimu", allow: [tcp/25], kind: sanitized, via: 無害化装置'
+        ).replace("- {", "- ▶{"),
         "kind sanitized needs `method`: how the traffic is made harmless",
         "no office of nishiki has a LAN of the internet zone",
     ),
@@ -670,19 +670,24 @@ FLOWS = (
     wrong(
         "mynumber to the Internet",
         FLOW,
-        flow('from: "service:juki@nishiki", to: "external:internet", allow: [tcp/443], kind: ▶via_security_cloud'),
+        flow(
+            'from: "service:juki@nishiki", to: "external:internet", allow: [tcp/443], kind: ▶via_security_cloud, via: 県SC'
+        ),
         "from the mynumber zone to the public Internet is never allowed, whatever its kind (TZ-1)",
     ),
     wrong(
         "lgwan to mynumber as sanitised",
         FLOW,
-        flow('from: "service:zaimu", to: "service:juki", allow: [tcp/443], kind: ▶sanitized, method: screen_transfer'),
+        flow(
+            'from: "service:zaimu", to: "service:juki", allow: [tcp/443], kind: ▶sanitized, method: screen_transfer, via: 画面転送装置'
+        ),
         "kind sanitized (TZ-4) does not cover from the lgwan zone to the mynumber zone; the kinds for it are specific",
     ),
     wrong(
         "a specific flow to a closed network",
         FLOW,
-        flow('from: "service:zaimu", to: "network:vpn-a", allow: [tcp/443], kind: ▶specific'),
+        flow('from: "service:zaimu", to: ▶"network:vpn-a", allow: [tcp/443], kind: ▶specific'),
+        "closed network vpn-a has no `assigned_prefix`, and so no addresses; its operator assigns it, it is never made up",
         "kind specific (TZ-1) does not cover from the lgwan zone to a closed network; the kinds for it are member_link, direct_link",
     ),
     wrong(
@@ -757,7 +762,7 @@ FLOWS = (
     wrong(
         "a flow outside the stack",
         FLOW,
-        flow('from: "network:vpn-a", to: ▶"external:other", allow: [tcp/443], kind: direct_link'),
+        flow('from: "network:lgwan", to: ▶"external:other", allow: [tcp/443], kind: direct_link, system: 住基ネット'),
         "both ends lie outside the stack; a flow has one end in it",
     ),
     wrong(
@@ -832,4 +837,223 @@ REST = (
     ),
 )
 
-ALL = (*MEMBERS, *HOSTS, *PREFIXES, *HANDOFFS, *LINES, *SERVICES, *FLOWS, *REST)
+LINKED = GOOD[
+    GOOD.index("    joins: 2011-10-01\n") : GOOD.index("    offices:\n      - {id: honcho, zones: {mynumber: [10.1.")
+]
+RENKEI = """\
+  - {id: renkei, title: 連携, zone: lgwan, pattern: mixed, pattern_reason: 団体ごとの中間サーバ, participants: [nishiki],
+     listen: [tcp/443], nodes: {application: {count: 1, vcpus: 1, memory_gib: 1}}}
+flows:
+"""
+"""A link server of nishiki alone; it stands where `flows:` stands in the good file."""
+LINKED_GOOD = (("flows:\n", RENKEI), (LINKED, LINKED + "    link_server: renkei\n"))
+INTERNET_LAN = (
+    "          lgwan: [10.2.64.0/18]\n",
+    "          lgwan: [10.2.64.0/18]\n          internet: [10.2.128.0/18]\n",
+)
+NET = "translations:\n"
+
+NETWORKS = (
+    wrong(
+        "a link server that does not exist",
+        LINKED,
+        LINKED + "    link_server: ▶renkei\n",
+        "no service renkei; declared are juki, kyuyo, zaimu",
+    ),
+    Wrong(
+        "a link server that the member does not use",
+        (
+            ("flows:\n", RENKEI),
+            ("    joins: 2011-10-08\n", "    joins: 2011-10-08\n    link_server: ▶renkei\n"),
+        ),
+        ("tsuno takes no part in renkei, which it calls its link server",),
+    ),
+    wrong(
+        "one link server for two members",
+        LINKED,
+        LINKED + "    link_server: ▶juki\n",
+        "juki serves several members from the same nodes; every member has a link server of its own (R16)",
+    ),
+    wrong(
+        "a link without a link server",
+        FLOW,
+        flow('from: ▶▶"service:zaimu", to: "external:prefecture", allow: [tcp/443], kind: member_link'),
+        "nishiki declares no `link_server`, which kind member_link goes through (R16)",
+        "tsuno declares no `link_server`, which kind member_link goes through (R16)",
+    ),
+    Wrong(
+        "a link past the link server",
+        (
+            *LINKED_GOOD,
+            (
+                FLOW,
+                flow('from: "external:prefecture", to: ▶"service:zaimu@nishiki", allow: [tcp/443], kind: member_link'),
+            ),
+        ),
+        ("kind member_link goes through the link server of nishiki, which is renkei, not service:zaimu@nishiki (R16)",),
+    ),
+    Wrong(
+        "a link straight from an office",
+        (
+            *LINKED_GOOD,
+            (
+                FLOW,
+                flow('from: ▶"office:nishiki/lgwan", to: "external:prefecture", allow: [tcp/443], kind: member_link'),
+            ),
+        ),
+        ("kind member_link goes through the link server of nishiki, which is renkei, not office:nishiki/lgwan (R16)",),
+    ),
+    wrong(
+        "a direct link to nobody in particular",
+        FLOW,
+        flow('from: "service:juki@each_member", to: "external:kouki", allow: [tcp/443], kind: direct_link').replace(
+            "- {", "- ▶{"
+        ),
+        "kind direct_link needs `system`: the system that is reached past the link server",
+    ),
+    Wrong(
+        "sanitised by nothing",
+        (
+            INTERNET_LAN,
+            (
+                FLOW,
+                flow(
+                    'from: "office:tsuno/internet", to: "service:zaimu@tsuno", allow: [tcp/25], kind: sanitized, '
+                    "method: mail_to_text"
+                ).replace("- {", "- ▶{"),
+            ),
+        ),
+        ("kind sanitized needs `via`: the device in the path that does it",),
+    ),
+    Wrong(
+        "the Internet without the security cloud's gateway",
+        (
+            INTERNET_LAN,
+            (
+                FLOW,
+                flow(
+                    'from: "office:tsuno/internet", to: "external:internet", allow: [tcp/443], kind: via_security_cloud'
+                ).replace("- {", "- ▶{"),
+            ),
+        ),
+        ("kind via_security_cloud needs `via`: the gateway of the security cloud",),
+    ),
+    Wrong(
+        "the Internet past the security cloud",
+        (
+            INTERNET_LAN,
+            (
+                FLOW,
+                flow(
+                    'from: "office:tsuno/internet", to: "external:internet", allow: [tcp/443], kind: ▶direct_link, system: x'
+                ),
+            ),
+        ),
+        (
+            (
+                "kind direct_link (R17) does not cover from the internet zone to the public Internet; the kinds for it are "
+                "via_security_cloud"
+            ),
+        ),
+    ),
+    wrong(
+        "a device without a use",
+        FLOW,
+        FLOW.replace("kind: specific", "kind: specific, ▶via: 画面転送装置"),
+        "`via` has no effect with kind specific; remove it",
+    ),
+    wrong(
+        "a system without a use",
+        FLOW,
+        FLOW.replace("kind: specific", "kind: specific, ▶system: 住基ネット"),
+        "`system` has no effect with kind specific; remove it",
+    ),
+    Wrong(
+        "LGWAN without the prefix that J-LIS assigns",
+        (
+            ("assigned_prefix: 198.18.0.0/20, ", ""),
+            (FLOW, flow('from: "service:zaimu", to: ▶"network:lgwan", allow: [tcp/443], kind: lgwan_ce')),
+        ),
+        ("closed network lgwan has no `assigned_prefix`, and so no addresses; J-LIS assigns it, it is never made up",),
+    ),
+    Wrong(
+        "the internet zone over LGWAN",
+        (
+            INTERNET_LAN,
+            (
+                "    mbps: 100\n    zones: [mynumber, lgwan]\n    handoff:\n",
+                (
+                    "    mbps: 100\n    zones: [mynumber, lgwan, ▶internet]\n    handoff:\n"
+                    "      internet: {prefix: 203.0.113.0/29, peer: 203.0.113.1, local: [203.0.113.2, 203.0.113.3],\n"
+                    "                 vip: 203.0.113.4, routing: static}\n"
+                ),
+            ),
+        ),
+        ("lgwan is LGWAN, which does not carry the internet zone (TZ-3)",),
+    ),
+    wrong(
+        "the internet zone told apart by prefix only",
+        "    zones: [mynumber, lgwan]\n    separation: prefix\n",
+        "    zones: [mynumber, lgwan, ▶internet]\n    separation: prefix\n",
+        "the internet zone needs a hand-off of its own, apart from the other zones' (TZ-3); give it a line, or "
+        "`separation: segment`",
+    ),
+    wrong(
+        "one AS on both sides",
+        NISHIKI_MAIN_LGWAN,
+        NISHIKI_MAIN_LGWAN.replace("peer_as: 64600, local_as: 65010", "peer_as: 65010, local_as: ▶65010"),
+        "the gateways and the carrier both have AS 65010; between them it is external BGP",
+    ),
+    wrong(
+        "two members that look the same outside",
+        "flows:\n",
+        NET
+        + "  - {closed_network: lgwan, member: nishiki, inside: 10.1.0.0/18, outside: 198.18.128.0/24, direction: source}\n"
+        "  - {closed_network: lgwan, member: tsuno, inside: 10.2.0.0/18, outside: ▶198.18.128.0/25, direction: source}\n"
+        "flows:\n",
+        "198.18.128.0/25 overlaps 198.18.128.0/24, which lgwan sees for nishiki already",
+    ),
+    wrong(
+        "a translation where the member has no line",
+        "flows:\n",
+        NET
+        + "  - {closed_network: vpn-a, member: ▶tsuno, inside: 10.2.0.0/18, outside: 198.18.128.0/24, direction: source}\n"
+        "flows:\n",
+        "tsuno has no line of vpn-a, on which nothing is translated",
+    ),
+    wrong(
+        "a hop too narrow for one member of many",
+        HOPS,
+        "path: [{hop: 庁舎-県NOC, mbps: 100}, {hop: 県NOC-全国NOC, mbps: ▶▶5}]",
+        "the services on nishiki-main require 20 Mbit/s (juki 20), but the hop 県NOC-全国NOC of lgwan carries 5 (R8)",
+        "the services on tsuno-main require 20 Mbit/s (juki 20), but the hop 県NOC-全国NOC of lgwan carries 5 (R8)",
+    ),
+    wrong(
+        "a support link of two places",
+        FLOW,
+        flow('from: "service:zaimu@nishiki", to: "service:juki@tsuno", allow: [tcp/443], kind: ▶mutual_support'),
+        "kind mutual_support (TZ-7) does not cover from the lgwan zone to the mynumber zone; no kind allows it",
+    ),
+    wrong(
+        "a support link that names no member",
+        FLOW,
+        flow('from: "service:zaimu", to: "service:kyuyo", allow: [tcp/443], kind: ▶mutual_support'),
+        "kind mutual_support joins two different members; both ends here belong to the same one",
+    ),
+    wrong(
+        "intake in the wrong direction",
+        FLOW,
+        flow('from: "service:juki@each_member", to: "external:mynaportal", allow: [tcp/443], kind: ▶trusted_external'),
+        "kind trusted_external (TZ-1) does not cover from the mynumber zone to an external system; the kinds for it are "
+        "national_backend, member_link, direct_link",
+    ),
+    wrong(
+        "mynumber over LGWAN's router",
+        FLOW,
+        flow('from: "service:juki@each_member", to: "network:lgwan", allow: [tcp/443], kind: ▶lgwan_ce'),
+        "kind lgwan_ce (TZ-3) does not cover from the mynumber zone to the LGWAN; the kinds for it are national_backend, "
+        "member_link, direct_link",
+    ),
+)
+
+ALL = (*NETWORKS, *MEMBERS, *HOSTS, *PREFIXES, *HANDOFFS, *LINES, *SERVICES, *FLOWS, *REST)

@@ -75,15 +75,16 @@ def check_zones(declaration: Declaration) -> Iterator[Problem]:
             yield Problem((*at, "kind"), error)
         elif flow.kind == "specific":
             yield from _check_ports(at, flow)
+        elif flow.kind == "member_link":
+            yield from _check_link_servers(at, declaration, source, target)
 
 
 def _check_keys(at: Path, flow: Flow) -> Iterator[Problem]:
-    for key in ("method", "system"):
-        required = key in zones.CONDITIONS[flow.kind].requires
-        if required and getattr(flow, key) is None:
-            what = "how the traffic is made harmless" if key == "method" else "the national system it is for"
-            yield Problem(at, f"kind {flow.kind} needs `{key}`: {what}")
-        if not required and getattr(flow, key) is not None:
+    required = zones.CONDITIONS[flow.kind].requires
+    for key in ("method", "via", "system"):
+        if key in required and getattr(flow, key) is None:
+            yield Problem(at, f"kind {flow.kind} needs `{key}`: {required[key]}")
+        if key not in required and getattr(flow, key) is not None:
             yield Problem((*at, key), f"`{key}` has no effect with kind {flow.kind}; remove it", at_key=True)
 
 
@@ -92,6 +93,36 @@ def _check_ports(at: Path, flow: Flow) -> Iterator[Problem]:
     for position, port in enumerate(flow.allow):
         if port.protocol == "icmp" or (port.first, port.last) == (1, 65535):
             yield Problem((*at, "allow", position), f"{port}: a specific flow names the ports it needs (TZ-1)")
+
+
+def _check_link_servers(at: Path, declaration: Declaration, source: _Side, target: _Side) -> Iterator[Problem]:
+    """The end inside the stack is the link server of every member that the flow is for (R16)."""
+    key, side = ("from", source) if source.members is not None else ("to", target)
+    for member in declaration.members:
+        if member.id not in (side.members or ()):
+            continue
+        named = side.end.service if isinstance(side.end, endpoints.ServiceEnd) else None
+        if member.link_server is None:
+            yield Problem(
+                (*at, key), f"{member.id} declares no `link_server`, which kind member_link goes through (R16)"
+            )
+        elif named != member.link_server:
+            message = (
+                f"kind member_link goes through the link server of {member.id}, which is {member.link_server}, not "
+            )
+            yield Problem((*at, key), f"{message}{side.end} (R16)")
+
+
+def check_network_prefixes(declaration: Declaration) -> Iterator[Problem]:
+    """A flow from or to a closed network needs the prefix that the network's operator assigned: none is made up."""
+    without = {network.id: network.kind for network in declaration.closed_networks if network.assigned_prefix is None}
+    for index, flow in enumerate(declaration.flows):
+        for key, text in (("from", flow.from_), ("to", flow.to)):
+            end = _parsed(text)
+            if isinstance(end, endpoints.NetworkEnd) and end.network in without:
+                operator = "J-LIS assigns it" if without[end.network] == "lgwan" else "its operator assigns it"
+                message = f"closed network {end.network} has no `assigned_prefix`, and so no addresses; {operator}"
+                yield Problem(("flows", index, key), f"{message}, it is never made up")
 
 
 def check_repeats(declaration: Declaration) -> Iterator[Problem]:

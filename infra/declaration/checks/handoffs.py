@@ -71,6 +71,9 @@ def check_routing(declaration: Declaration) -> Iterator[Problem]:
             for key in ("peer_as", "local_as"):
                 if getattr(handoff, key) is None:
                     yield Problem((*at, key), f"`routing: bgp` needs `{key}`")
+        if handoff.peer_as is not None and handoff.peer_as == handoff.local_as:
+            message = f"the gateways and the carrier both have AS {handoff.local_as}; between them it is external BGP"
+            yield Problem((*at, "local_as"), message)
         if handoff.routing == "static":
             for key in ("peer_as", "local_as", "hold_s", "md5"):
                 if getattr(handoff, key) is not None:

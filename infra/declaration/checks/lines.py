@@ -18,6 +18,22 @@ def check_zones(declaration: Declaration) -> Iterator[Problem]:
                 yield Problem(("lines", index, "zones", position), f"{zone} stands here a second time")
 
 
+def check_internet(declaration: Declaration) -> Iterator[Problem]:
+    """The internet zone has a path apart from the business systems that use LGWAN (TZ-3, R29)."""
+    kinds = {network.id: network.kind for network in declaration.closed_networks}
+    for index, line in enumerate(declaration.lines):
+        if "internet" not in line.zones:
+            continue
+        at: Path = ("lines", index, "zones", line.zones.index("internet"))
+        if kinds.get(line.closed_network) == "lgwan":
+            yield Problem(at, f"{line.closed_network} is LGWAN, which does not carry the internet zone (TZ-3)")
+        elif line.separation == "prefix" and len(set(line.zones)) > 1:
+            message = (
+                "the internet zone needs a hand-off of its own, apart from the other zones' (TZ-3); give it a line, "
+            )
+            yield Problem(at, f"{message}or `separation: segment`")
+
+
 def check_mains(declaration: Declaration) -> Iterator[Problem]:
     """A zone of a member has one main line into a site: with two, nothing would say which carries the traffic."""
     first: dict[tuple[str, str, str], str] = {}

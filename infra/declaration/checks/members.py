@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from infra.declaration import queries
 from infra.declaration.findings import Problem
 from infra.declaration.model import Declaration
 from network import zones
@@ -53,6 +54,21 @@ def check_models(declaration: Declaration) -> Iterator[Problem]:
         if edition < (_month(first) or 0):
             message = f"model {member.model} came with edition {first}; the group's policy_basis is {basis.edition}"
             yield Problem(("members", index, "model"), message)
+
+
+def check_link_servers(declaration: Declaration) -> Iterator[Problem]:
+    """A member's link server is a service that it takes part in, on nodes of its own: one per member (R16)."""
+    services = {service.id: service for service in declaration.services}
+    for index, member in enumerate(declaration.members):
+        service = services.get(member.link_server or "")
+        if service is None:
+            continue
+        at = ("members", index, "link_server")
+        if member.id not in queries.participation_periods(declaration, service):
+            yield Problem(at, f"{member.id} takes no part in {service.id}, which it calls its link server")
+        elif service.pattern == "multi_tenant":
+            message = f"{service.id} serves several members from the same nodes; every member has a link server of its "
+            yield Problem(at, f"{message}own (R16)")
 
 
 def _month(edition: str) -> int | None:

@@ -178,8 +178,21 @@ def check_translations(declaration: Declaration) -> Iterator[Problem]:
             if same and _overlap(earlier.inside, translation.inside):
                 message = f"{translation.inside} overlaps {earlier.inside}, which is translated on the same network"
                 yield Problem(("translations", index, "inside"), message)
+            alike = earlier.closed_network == translation.closed_network and earlier.member != translation.member
+            if alike and _overlap(earlier.outside, translation.outside):
+                message = f"{translation.outside} overlaps {earlier.outside}, which {earlier.closed_network} sees for "
+                yield Problem(
+                    ("translations", index, "outside"), f"{message}{earlier.member or 'every member'} already"
+                )
     offices = list(_offices(declaration))
     outsides = list(_outsides(declaration))
+    joined = {(line.closed_network, line.member) for line in declaration.lines}
+    for index, translation in enumerate(translations):
+        if translation.member is not None and (translation.closed_network, translation.member) not in joined:
+            message = (
+                f"{translation.member} has no line of {translation.closed_network}, on which nothing is translated"
+            )
+            yield Problem(("translations", index, "member"), message)
     for outside, office in _crossings(outsides, offices):
         yield Problem(outside.path, f"{outside.prefix} overlaps {office.prefix}, {office.what}")
 

@@ -65,6 +65,7 @@ def _repeated(at: Path, objects: Sequence[_Named], what: str) -> Iterator[Proble
 
 def check_references(declaration: Declaration, ids: Ids) -> Iterator[Problem]:
     """Every reference names something that exists."""
+    yield from _check_members(declaration, ids)
     for index, host in enumerate(declaration.hosts):
         yield from _exists(("hosts", index, "site"), host.site, ids.sites, "site")
     for index, line in enumerate(declaration.lines):
@@ -91,6 +92,12 @@ def check_references(declaration: Declaration, ids: Ids) -> Iterator[Problem]:
     for index, flow in enumerate(declaration.flows):
         for key, text in (("from", flow.from_), ("to", flow.to)):
             yield from _end_exists(("flows", index, key), text, ids)
+
+
+def _check_members(declaration: Declaration, ids: Ids) -> Iterator[Problem]:
+    for index, member in enumerate(declaration.members):
+        if member.link_server is not None:
+            yield from _exists(("members", index, "link_server"), member.link_server, ids.services, "service")
 
 
 def _end_exists(at: Path, text: str, ids: Ids) -> Iterator[Problem]:
