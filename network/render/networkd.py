@@ -58,7 +58,7 @@ def cards(resolution: Resolution, node: NetworkNode) -> tuple[Card, ...]:
                 addresses=(*interface.addresses, *sorted(alone)),
                 routes=tuple(sorted(routes[interface.name])),
                 floating=len(alone) < len(here),
-                online=resolution.network.segment_by_name[interface.segment].kind in {"tenant", "service"},
+                online=resolution.network.segment_by_name[interface.segment].kind in {"tenant", "service", "sync"},
             )
         )
     return tuple(found)
