@@ -326,9 +326,7 @@ def _gateways(network: NetworkPlan) -> Iterator[Accept]:
             yield _on_segment(sync, own, other, SYNC_PORT, f"open connections of {node.name}")
 
 
-def _on_segment(
-    segment: str, source: IPv4Address, target: IPv4Address, allowed: ports.PortRange, what: str
-) -> Accept:
+def _on_segment(segment: str, source: IPv4Address, target: IPv4Address, allowed: ports.PortRange, what: str) -> Accept:
     return Accept(
         source_segment=segment,
         source=IPv4Network(source),

@@ -68,10 +68,16 @@ def _groups_of(plan: Plan, node: Node) -> list[str]:
 
 
 def _host_vars(plan: Plan, node: Node, rendered: Files) -> HostVars:
-    load_balancer = {p: t for p, t in rendered.items() if p.startswith(("/etc/haproxy/", "/etc/keepalived/"))}
+    of_entries, of_gateways = (
+        ("/etc/haproxy/", "/etc/keepalived/"),
+        ("/etc/conntrackd/", "/etc/frr/", "/etc/keepalived/"),
+    )
+    is_gateway = node.role == "gateway"
+    gateway = {p: t for p, t in rendered.items() if is_gateway and p.startswith(of_gateways)}
+    load_balancer = {p: t for p, t in rendered.items() if not is_gateway and p.startswith(of_entries)}
     applications = {p: t for p, t in rendered.items() if p.startswith(application.DIRECTORY + "/")}
     databases = {p: t for p, t in rendered.items() if p.startswith(database.DIRECTORY + "/")}
-    elsewhere = {*load_balancer, *applications, *databases}
+    elsewhere = {*gateway, *load_balancer, *applications, *databases}
     variables: HostVars = {
         "ansible_host": str(plan.network.node_by_name[node.name].management.address.ip),
         "ansible_user": ACCOUNT,
@@ -83,6 +89,8 @@ def _host_vars(plan: Plan, node: Node, rendered: Files) -> HostVars:
         "base_log_activity_months": plan.log_activity_months,
         "base_log_security_years": plan.log_security_years,
     }
+    if is_gateway:
+        variables["gateway_files"] = gateway
     if load_balancer:
         variables["load_balancer_files"] = load_balancer
     if applications:

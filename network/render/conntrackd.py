@@ -12,6 +12,8 @@ from network.render.templating import lay_out
 CONFIG = "/etc/conntrackd/conntrackd.conf"
 NOTIFY = "/etc/conntrackd/primary-backup"
 UNIT = "/etc/systemd/system/conntrackd.service.d/50-kumiai.conf"
+FORGET = "/usr/local/sbin/kumiai-forget"
+"""Ends connections that the rules do not allow; comes with the role, and is absent while a machine becomes a gateway."""
 
 
 def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
@@ -33,6 +35,6 @@ def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
             port=SYNC_PORT.first,
             ignored=sorted(own),
         ),
-        NOTIFY: lay_out("primary-backup.j2"),
+        NOTIFY: lay_out("primary-backup.j2", forget=FORGET),
         UNIT: lay_out("conntrackd.service.j2"),
     }

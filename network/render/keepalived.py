@@ -135,9 +135,7 @@ def pair(resolution: Resolution, node: NetworkNode) -> Pair | None:
         addresses=tuple(sorted((vip.address.ip, node.interface(vip.segment).name) for vip in shared)),
         sync=_heard(node, partner, sync),
         others=tuple(
-            _heard(node, partner, name)
-            for name in gateways.inner_segments(network, node)
-            if name in partner.segments
+            _heard(node, partner, name) for name in gateways.inner_segments(network, node) if name in partner.segments
         ),
         opinion=rank > 0,
     )

@@ -277,10 +277,7 @@ def test_gateways_take_in_the_members_own_offices_only(place: Place) -> None:
         assert routes(gateway) == {str(office("m1")): str(peer("m1-main")), str(office("m2")): str(peer("m2-main"))}
         table = json.loads(gateway.vtysh("show bgp ipv4 unicast json"))["routes"]
         learned = {
-            (where, path["peerId"])
-            for where, paths in table.items()
-            for path in paths
-            if path["peerId"] != "(unspec)"
+            (where, path["peerId"]) for where, paths in table.items() for path in paths if path["peerId"] != "(unspec)"
         }
         assert learned == {
             (str(office("m1")), str(peer("m1-main"))),

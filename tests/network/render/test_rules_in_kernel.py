@@ -9,6 +9,8 @@ import dataclasses
 import itertools
 import json
 import os
+import pathlib
+import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
@@ -37,6 +39,7 @@ GATEWAY = "dc1-gw1a"
 RULES = "/etc/nftables.conf"
 UNIT = "/etc/systemd/system/nftables.service.d/50-kumiai.conf"
 OPEN = "flush ruleset"
+FORGET = pathlib.Path(__file__).parents[3] / "roles/gateway/files/forget.py"
 PORTS = (22, 443, 5432, 8080, 8443)
 
 Path = tuple[str, IPv4Address, str, IPv4Address, int]
@@ -209,6 +212,58 @@ def test_nobody_else_can_speak_in_an_open_connection(ruled: Machine, where: str)
     forth, _ = opened(ruled, juki_of_nishiki(), 61100 + len(where))
     assert send(ruled, where, forth) == []
     assert len(send(ruled, "nishiki-main-mynumber", forth)) == 1, "from the right card the same packet passes"
+
+
+def forget(found: Machine) -> str:
+    """Run the program of the role, as the unit of the rules does after each load."""
+    return found.sh(sys.executable, str(FORGET))
+
+
+def test_closing_a_flow_ends_its_open_connections_and_no_others(ruled: Machine) -> None:
+    """What the rules no longer let in is ended; without the program it would go on for ever."""
+    ruled.sh("conntrack", "-F")
+    closed = (segment("juki"), own("juki-ap1"), segment("zaimu-nishiki"), vip("zaimu-nishiki"), 8443)
+    other = (segment("juki"), own("juki-ap1"), segment("zaimu-tsuno"), vip("zaimu-tsuno"), 8443)
+    ends = {path: opened(ruled, path, 61200 + number) for number, path in enumerate((closed, other, juki_of_nishiki()))}
+    assert forget(ruled) == "0 of 3 connections are no longer allowed and were ended\n"
+    rules = demo.files()[GATEWAY][RULES].splitlines(keepends=True)
+    without = [line for line in rules if not (f"{closed[1]} ." in line and f"{closed[3]} . 8443" in line)]
+    assert len(rules) - len(without) == 1
+    ruled.start_rules("".join(without), demo.files()[GATEWAY][UNIT])
+    forth, back = ends[closed]
+    assert [seen.mark for seen in send(ruled, closed[2], back)] == [back.mark], "the rules alone do not end it"
+    assert forget(ruled) == "1 of 3 connections are no longer allowed and were ended\n"
+    again = dataclasses.replace(back, mark=back.mark + 7), dataclasses.replace(forth, mark=forth.mark + 7)
+    assert send(ruled, closed[2], again[0]) == []
+    assert send(ruled, closed[0], again[1]) == []
+    for path in (other, juki_of_nishiki()):
+        forth, back = ends[path]
+        assert [seen.mark for seen in send(ruled, path[2], back)] == [back.mark]
+        assert [seen.mark for seen in send(ruled, path[0], forth)] == [forth.mark]
+
+
+def test_the_gateways_own_connections_are_judged_too(ruled: Machine) -> None:
+    ruled.sh("conntrack", "-F")
+    station = demo.network().stations["dc1"].ip
+    mine = ruled.node.management.address.ip
+    for source, target, port in ((station, mine, 22), (mine, station, 123), (mine, station, 53), (station, mine, 23)):
+        protocol = "tcp" if source == station else "udp"
+        state = ["--state", "SYN_SENT"] if protocol == "tcp" else []
+        ruled.sh("conntrack", "-I", "-p", protocol, "-s", str(source), "-d", str(target), "--sport", "5000",
+                 "--dport", str(port), "--timeout", "60", *state)  # fmt: skip
+    assert forget(ruled) == "2 of 4 connections are no longer allowed and were ended\n"
+    left = ruled.sh("conntrack", "-L")
+    assert "dport=22" in left
+    assert "dport=123" in left
+
+
+def test_unreadable_rules_are_an_error_and_end_nothing(ruled: Machine) -> None:
+    opened(ruled, juki_of_nishiki(), 61301)
+    ruled.load("flush ruleset")
+    failed = ruled.try_sh(sys.executable, str(FORGET))
+    assert not failed.ok
+    assert "nft -j list table inet kumiai" in failed.stderr
+    assert "dport=443" in ruled.sh("conntrack", "-L")
 
 
 def test_an_answer_without_a_question_does_not_pass(ruled: Machine) -> None:
