@@ -16,6 +16,8 @@ HostVars = dict[str, object]
 
 ACCOUNT = "kumiai"
 """The one account of every machine."""
+_OF_ENTRIES = ("/etc/haproxy/", "/etc/keepalived/")
+_OF_GATEWAYS = ("/etc/conntrackd/", "/etc/frr/", "/etc/keepalived/", "/etc/systemd/networkd.conf.d/")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +70,9 @@ def _groups_of(plan: Plan, node: Node) -> list[str]:
 
 
 def _host_vars(plan: Plan, node: Node, rendered: Files) -> HostVars:
-    of_entries, of_gateways = (
-        ("/etc/haproxy/", "/etc/keepalived/"),
-        ("/etc/conntrackd/", "/etc/frr/", "/etc/keepalived/"),
-    )
     is_gateway = node.role == "gateway"
-    gateway = {p: t for p, t in rendered.items() if is_gateway and p.startswith(of_gateways)}
-    load_balancer = {p: t for p, t in rendered.items() if not is_gateway and p.startswith(of_entries)}
+    gateway = {p: t for p, t in rendered.items() if is_gateway and p.startswith(_OF_GATEWAYS)}
+    load_balancer = {p: t for p, t in rendered.items() if not is_gateway and p.startswith(_OF_ENTRIES)}
     applications = {p: t for p, t in rendered.items() if p.startswith(application.DIRECTORY + "/")}
     databases = {p: t for p, t in rendered.items() if p.startswith(database.DIRECTORY + "/")}
     elsewhere = {*gateway, *load_balancer, *applications, *databases}

@@ -13,7 +13,7 @@ CONFIG = "/etc/conntrackd/conntrackd.conf"
 NOTIFY = "/etc/conntrackd/primary-backup"
 UNIT = "/etc/systemd/system/conntrackd.service.d/50-kumiai.conf"
 FORGET = "/usr/local/sbin/kumiai-forget"
-"""Ends connections that the rules do not allow; comes with the role, and is absent while a machine becomes a gateway."""
+"""Ends connections that the rules do not allow; comes with the role, absent while a machine becomes a gateway."""
 
 
 def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:

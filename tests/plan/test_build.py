@@ -190,7 +190,7 @@ def test_the_two_gateways_of_a_pair_share_all_segments_and_never_a_host() -> Non
 
 
 def test_members_with_the_same_office_addresses_have_different_gateways() -> None:
-    """Source translation makes such a declaration valid; two routes to the same prefix on one machine would not work."""
+    """Source translation makes such a declaration valid; one machine has one route to a prefix."""
     data = factory.data(3, services=[factory.service("zaimu")])
     data["members"][1]["offices"][0]["zones"]["lgwan"] = ["10.1.24.0/24"]  # inside the first member's
     shards = builder.gateways.plan_shards

@@ -100,7 +100,7 @@ def read_connection(line: str) -> tuple[str, dict[str, str]]:
     return line.split()[2], fields
 
 
-def span(field: Any) -> Range:
+def span(field: str | int | dict[str, Any]) -> Range:
     """Return the first and last value of one field of an element."""
     if isinstance(field, dict) and "prefix" in field:
         network = ipaddress.IPv4Network((field["prefix"]["addr"], field["prefix"]["len"]))

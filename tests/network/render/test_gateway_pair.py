@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import json
 import os
 import pathlib
@@ -25,7 +26,7 @@ import pytest
 from infra.plan import build as builder
 from infra.plan.lock import Lock
 from infra.process import run
-from network import flows, gateways, render, timers
+from network import flows, render, timers
 from network.model import Line, NetworkPlan
 from tests.network.render.kernel import machine
 from tests.network.render.routers import Router, missing, namespace, router, until
@@ -177,7 +178,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 def _gateway(stack: contextlib.ExitStack, place: Place, name: str, folder: pathlib.Path) -> Router:
     files, node = FILES[name], NETWORK.node_by_name[name]
-    made = stack.enter_context(machine(RESOLUTION, node, files))
+    made = stack.enter_context(machine(RESOLUTION, node, files, learned=False))
     for card in node.interfaces:
         port = f"{name[-1]}-{card.name}"
         run("ip", "-n", made.outside, "link", "set", card.name, "netns", place.fabric, "name", port)
@@ -342,7 +343,7 @@ def longest_gap(heard: pathlib.Path, since: float) -> float:
     """Wait until the connection speaks again after ``since``; return its longest silence."""
     until(lambda: arrivals(heard)[-1] > since + TAKEOVER_S + 0.5)
     times = [at for at in arrivals(heard) if at > since - 0.5]
-    return max(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+    return max(later - earlier for earlier, later in itertools.pairwise(times))
 
 
 @contextlib.contextmanager
@@ -378,7 +379,7 @@ def test_a_lost_gateway_is_replaced_while_the_carriers_route_stays_and_a_connect
     record_property("gap_s", round(gap, 2))
     print(f"gateway lost: {gap:.2f} s, computed {TAKEOVER_S:.2f} s")
     assert gap < TAKEOVER_S + EMULATION_S
-    until(lambda: place.holder(), what="after the return")
+    until(place.holder, what="after the return")
 
 
 def test_a_killed_keepalived_gives_the_addresses_away(

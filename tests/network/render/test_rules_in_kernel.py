@@ -434,3 +434,68 @@ def test_every_card_of_the_plan_is_there(gateway: Machine) -> None:
     wanted = {c.name: {str(a) for a in c.addresses} for c in networkd.cards(demo.resolution(), gateway.node)}
     wanted["mgmt"] = {str(gateway.node.management.address)}
     assert found == wanted
+
+
+PAIR_SYNC = "dc1-gw1-sync"
+
+
+def answered(found: Machine, where: str, packet: Packet) -> list[int]:
+    """Protocols of what comes back: nobody listens here, so what is admitted is refused and all else is silence."""
+    return [seen.protocol for seen in send(found, where, packet) if seen.target == packet.source]
+
+
+def to_partner(found: Machine, where: str, **more: int) -> Packet:
+    there = node_of("dc1-gw1b").interface(where).address.ip
+    return Packet(source=there, target=found.node.interface(where).address.ip, **more)
+
+
+def test_the_partner_speaks_vrrp_and_of_connections_on_the_sync_segment(ruled: Machine) -> None:
+    ruled.sh("conntrack", "-F")
+    know_partner(ruled)
+    assert answered(ruled, PAIR_SYNC, to_partner(ruled, PAIR_SYNC, protocol=VRRP, ttl=255)) == [ICMP]
+    assert answered(ruled, PAIR_SYNC, to_partner(ruled, PAIR_SYNC, protocol=UDP, port=3780)) == [ICMP]
+
+
+@pytest.mark.parametrize(
+    ("where", "more"),
+    [
+        (PAIR_SYNC, {"protocol": VRRP, "ttl": 254}),
+        (PAIR_SYNC, {"protocol": UDP, "port": 3781}),
+        (PAIR_SYNC, {"protocol": UDP, "port": 3784, "ttl": 255}),
+        (PAIR_SYNC, {"protocol": ICMP}),
+        (PAIR_SYNC, {"port": 22}),
+        (PAIR_SYNC, {"port": 179}),
+        ("dc1-mynumber-juki", {"protocol": VRRP, "ttl": 255}),
+        ("dc1-mynumber-juki", {"protocol": UDP, "port": 3780}),
+        ("nishiki-main-mynumber", {"protocol": VRRP, "ttl": 255}),
+        ("nishiki-main-mynumber", {"port": 179}),
+    ],
+)
+def test_the_partner_may_do_nothing_else(ruled: Machine, where: str, more: dict[str, int]) -> None:
+    ruled.sh("conntrack", "-F")
+    know_partner(ruled)
+    assert answered(ruled, where, to_partner(ruled, where, **more)) == []
+
+
+def test_vrrp_from_afar_is_no_part_of_a_known_connection(ruled: Machine) -> None:
+    """Both ends of VRRP send, so that for connection tracking each packet is an answer to the other's."""
+    know_partner(ruled)
+    near = to_partner(ruled, PAIR_SYNC, protocol=VRRP, ttl=255)
+    assert answered(ruled, PAIR_SYNC, near) == [ICMP]
+    ruled.sh(sys.executable, "-c", SEND_VRRP, str(near.source))
+    send(ruled, PAIR_SYNC)
+    assert f"src={near.target} dst={near.source}" in ruled.sh("conntrack", "-L")
+    assert answered(ruled, PAIR_SYNC, dataclasses.replace(near, ttl=64, mark=near.mark + 1)) == []
+    elsewhere = dataclasses.replace(near, mark=near.mark + 2)
+    assert answered(ruled, "nishiki-main-mynumber", elsewhere) == [], "the right address on another card"
+
+
+SEND_VRRP = """
+import socket, sys
+socket.socket(socket.AF_INET, socket.SOCK_RAW, 112).sendto(bytes.fromhex("3101c801001e0000"), (sys.argv[1], 0))
+"""
+
+
+def know_partner(found: Machine) -> None:
+    for where in (PAIR_SYNC, "dc1-mynumber-juki", "nishiki-main-mynumber"):
+        found.know(node_of("dc1-gw1b").interface(where).address.ip, found.node.interface(where).name)
