@@ -17,13 +17,16 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
-from network import endpoints, ports, service_ports
+from network import endpoints, gateways, ports, service_ports
 from network.errors import OperationError
 from network.model import Flow, NetworkNode, NetworkPlan, ServiceEndpoint, Vip
 
 NTP = ports.PortRange("udp", 123, 123)
 SSH = ports.PortRange("tcp", 22, 22)
 POSTGRESQL = ports.PortRange("tcp", 5432, 5432)
+BGP = ports.PortRange("tcp", 179, 179)
+SYNC_PORT = ports.PortRange("udp", 3780, 3780)
+"""On which the gateways of a pair tell each other of open connections (conntrackd's own example)."""
 FROM_ENDPOINTS = frozenset({"database", "load_balancing", "management"})
 """Implied kinds that follow from the nodes of a service or a site; their texts are for people."""
 
@@ -148,6 +151,7 @@ def resolve(network: NetworkPlan) -> Resolution:
     resolver, of_applications = _Resolver(network), service_ports.application_ports(network)
     accepts = {
         *_management(network),
+        *_gateways(network),
         *(accept for endpoint in network.endpoints for accept in _inside(network, endpoint, of_applications)),
         *(accept for flow in network.flows if flow.kind not in FROM_ENDPOINTS for accept in resolver.accepts_of(flow)),
     }
@@ -302,6 +306,35 @@ def _management(network: NetworkPlan) -> Iterator[Accept]:
                 ports=allowed,
                 flow=f"{what} {node.name}",
             )
+
+
+def _gateways(network: NetworkPlan) -> Iterator[Accept]:
+    """A gateway speaks BGP with the edge of each hand-off, and tells its partner of open connections.
+
+    VRRP and BFD are no part of it: they are judged by their hop limit too, and have rules of their own.
+    """
+    for node in network.nodes:
+        if node.role != "gateway":
+            continue
+        for hand in gateways.attached(network, node):
+            if hand.handoff.routing == "bgp":
+                for source, target in ((hand.handoff.peer, hand.own), (hand.own, hand.handoff.peer)):
+                    yield _on_segment(hand.handoff.segment, source, target, BGP, f"routing of {hand.line.name}")
+        partner, sync = gateways.partner_of(network, node), gateways.sync_of(network, node)
+        if partner is not None and sync is not None:
+            own, other = _address(network, node.name, sync), _address(network, partner.name, sync)
+            yield _on_segment(sync, own, other, SYNC_PORT, f"open connections of {node.name}")
+
+
+def _on_segment(segment: str, source: IPv4Address, target: IPv4Address, allowed: ports.PortRange, what: str) -> Accept:
+    return Accept(
+        source_segment=segment,
+        source=IPv4Network(source),
+        target_segment=segment,
+        target=target,
+        ports=allowed,
+        flow=what,
+    )
 
 
 def _inside(network: NetworkPlan, endpoint: ServiceEndpoint, of_applications: Mapping[str, int]) -> Iterator[Accept]:

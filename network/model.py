@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Literal
 
 from network import ports
+from network.timers import STANDARD, Timers
 
 SegmentKind = Literal["tenant", "service", "line", "sync", "management"]
 ImpliedKind = Literal["office_access", "database", "load_balancing", "management"]
@@ -135,6 +136,8 @@ class Handoff:
     local_as: int | None
     hold_s: int | None
     bfd: bool
+    md5: str | None = None
+    """Name of the secret that holds the session's password; the password itself is in no plan."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +217,7 @@ class NetworkPlan:
     flows: tuple[Flow, ...]
     stations: Mapping[str, IPv4Interface]
     """Site → address of the management station on that site's management segment."""
+    timers: Timers = STANDARD
 
     @functools.cached_property
     def segment_by_name(self) -> Mapping[str, Segment]:

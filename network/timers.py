@@ -1,18 +1,89 @@
-"""Timers of the redundant layers: one place for what is configured and for what is computed from it."""
+"""Timers of the redundant layers: one place for what is configured and for what is computed from it.
+
+They come as a *profile*, which the plan carries (``NetworkPlan.timers``): ``standard`` for machines with KVM, and
+``emulated`` for guests whose processor is emulated, which stand still for a second now and then and would take each
+other for dead by the standard ones.
+"""
 
 from __future__ import annotations
 
-VRRP_ADVERT_S = 0.3
-"""Interval of VRRP advertisements; a multiple of 0.01 s (RFC 9568: centiseconds)."""
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+ProfileName = Literal["standard", "emulated"]
+
 VRRP_PRIORITY = 200
 """Priority of the first holder; each further one has 10 less."""
 VRRP_PRIORITY_STEP = 10
-BACKEND_CHECK_S = 0.5
-"""Interval of HAProxy's health checks."""
-BACKEND_FALL = 2
-"""Failed checks until a backend is taken out."""
-BACKEND_RISE = 2
-BACKEND_CHECK_TIMEOUT_S = 0.5
+HOLD_S = 90
+"""BGP hold time where the carrier names none (RFC 4271, 10)."""
+ROUTE_CHANGE_S = 0.5
+"""From the lost session to the other line's route in the kernel: best path, zebra, netlink."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Timers:
+    """One profile."""
+
+    name: ProfileName
+    vrrp_advert_s: float
+    """Interval of VRRP advertisements; a multiple of 0.01 s (RFC 9568: centiseconds)."""
+    gateway_adverts: int
+    """Silent intervals until the other gateway takes over. The RFC says 3; one more gives the second opinion time."""
+    opinion_looks: int
+    """How often a second the second opinion looks for the partner; a look is over well before a takeover."""
+    opinion_wait_s: float
+    """How long the partner may take to answer an ARP request."""
+    check_interval_s: int
+    """Interval of keepalived's own look at the program that it guards."""
+    check_timeout_s: int
+    health_interval_s: int
+    """Interval at which a gateway looks at its rules, its forwarding and its routing."""
+    bfd_interval_ms: int
+    bfd_multiplier: int
+    backend_check_s: float
+    """Interval of HAProxy's health checks."""
+    backend_check_timeout_s: float
+    """How long a backend may take to answer a check, or to take a connection."""
+    backend_fall: int
+    """Failed checks until a backend is taken out."""
+    backend_rise: int
+
+
+STANDARD = Timers(
+    name="standard",
+    vrrp_advert_s=0.3,
+    gateway_adverts=4,
+    opinion_looks=3,
+    opinion_wait_s=0.2,
+    check_interval_s=1,
+    check_timeout_s=3,
+    health_interval_s=2,
+    bfd_interval_ms=300,
+    bfd_multiplier=3,
+    backend_check_s=0.5,
+    backend_check_timeout_s=0.5,
+    backend_fall=2,
+    backend_rise=2,
+)
+EMULATED = Timers(
+    name="emulated",
+    vrrp_advert_s=1.0,
+    gateway_adverts=4,
+    opinion_looks=1,
+    opinion_wait_s=0.5,
+    check_interval_s=2,
+    check_timeout_s=6,
+    health_interval_s=10,
+    bfd_interval_ms=1000,
+    bfd_multiplier=3,
+    backend_check_s=2.0,
+    backend_check_timeout_s=2.0,
+    backend_fall=2,
+    backend_rise=2,
+)
+PROFILES: Mapping[ProfileName, Timers] = {timers.name: timers for timers in (STANDARD, EMULATED)}
 
 
 def vrrp_priority(rank: int) -> int:
@@ -20,12 +91,23 @@ def vrrp_priority(rank: int) -> int:
     return VRRP_PRIORITY - VRRP_PRIORITY_STEP * rank
 
 
-def vrrp_takeover_s(backup_rank: int) -> float:
-    """Return the longest time until a backup takes over: three intervals and the skew (RFC 9568, 6.1)."""
-    skew = (256 - vrrp_priority(backup_rank)) * VRRP_ADVERT_S / 256
-    return 3 * VRRP_ADVERT_S + skew
+def vrrp_takeover_s(timers: Timers, backup_rank: int, adverts: int = 3) -> float:
+    """Return the longest time until a backup takes over: silent intervals and the skew (RFC 9568, 6.1)."""
+    skew = (256 - vrrp_priority(backup_rank)) * timers.vrrp_advert_s / 256
+    return adverts * timers.vrrp_advert_s + skew
 
 
-def backend_detection_s() -> float:
+def gateway_takeover_s(timers: Timers) -> float:
+    """Return the longest time until the second gateway of a pair holds the addresses of a lost first one."""
+    return vrrp_takeover_s(timers, backup_rank=1, adverts=timers.gateway_adverts)
+
+
+def backend_detection_s(timers: Timers) -> float:
     """Return the longest time until requests no longer go to a dead application process."""
-    return BACKEND_FALL * (BACKEND_CHECK_S + BACKEND_CHECK_TIMEOUT_S)
+    return timers.backend_fall * (timers.backend_check_s + timers.backend_check_timeout_s)
+
+
+def line_recovery_s(timers: Timers, *, bfd: bool, hold_s: int | None) -> float:
+    """Return the longest time until traffic takes the other line: detection (RFC 5880, 6.8.4) and the new route."""
+    detection = timers.bfd_multiplier * timers.bfd_interval_ms / 1000 if bfd else float(hold_s or HOLD_S)
+    return detection + ROUTE_CHANGE_S

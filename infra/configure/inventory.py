@@ -16,6 +16,8 @@ HostVars = dict[str, object]
 
 ACCOUNT = "kumiai"
 """The one account of every machine."""
+_OF_ENTRIES = ("/etc/haproxy/", "/etc/keepalived/")
+_OF_GATEWAYS = ("/etc/conntrackd/", "/etc/frr/", "/etc/keepalived/", "/etc/systemd/networkd.conf.d/")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +70,12 @@ def _groups_of(plan: Plan, node: Node) -> list[str]:
 
 
 def _host_vars(plan: Plan, node: Node, rendered: Files) -> HostVars:
-    load_balancer = {p: t for p, t in rendered.items() if p.startswith(("/etc/haproxy/", "/etc/keepalived/"))}
+    is_gateway = node.role == "gateway"
+    gateway = {p: t for p, t in rendered.items() if is_gateway and p.startswith(_OF_GATEWAYS)}
+    load_balancer = {p: t for p, t in rendered.items() if not is_gateway and p.startswith(_OF_ENTRIES)}
     applications = {p: t for p, t in rendered.items() if p.startswith(application.DIRECTORY + "/")}
     databases = {p: t for p, t in rendered.items() if p.startswith(database.DIRECTORY + "/")}
-    elsewhere = {*load_balancer, *applications, *databases}
+    elsewhere = {*gateway, *load_balancer, *applications, *databases}
     variables: HostVars = {
         "ansible_host": str(plan.network.node_by_name[node.name].management.address.ip),
         "ansible_user": ACCOUNT,
@@ -83,6 +87,8 @@ def _host_vars(plan: Plan, node: Node, rendered: Files) -> HostVars:
         "base_log_activity_months": plan.log_activity_months,
         "base_log_security_years": plan.log_security_years,
     }
+    if is_gateway:
+        variables["gateway_files"] = gateway
     if load_balancer:
         variables["load_balancer_files"] = load_balancer
     if applications:

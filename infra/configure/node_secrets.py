@@ -8,7 +8,7 @@ from infra.configure import application, database
 from infra.plan.model import Plan
 from infra.secrets.generate import password_name
 from infra.secrets.model import Secrets
-from network import flows
+from network import flows, gateways
 from network.errors import InputError
 from network.render import haproxy
 
@@ -26,12 +26,29 @@ def node_secrets(plan: Plan, secrets: Secrets, node: str) -> dict[str, object]:
                 }
                 for one in database.databases_on(plan.network, node)
             ],
+            "gateway_bgp_passwords": _bgp_passwords(plan, secrets, node),
             "load_balancer_pems": _pems(plan, secrets, node),
         }
     except KeyError as missing:
         raise InputError(
             f"{node}: the stack has no secret {missing}; run `kumiai up {plan.stack}`, which makes it"
         ) from None
+
+
+def _bgp_passwords(plan: Plan, secrets: Secrets, node: str) -> dict[str, str]:
+    """Return carrier's address → password of its session; they come from the carrier, so nothing here makes them."""
+    found = {}
+    machine = plan.network.node_by_name[node]
+    for hand in gateways.attached(plan.network, machine) if machine.role == "gateway" else ():
+        if hand.handoff.md5 is not None:
+            name = f"line/{hand.handoff.md5}"
+            if name not in secrets.passwords:
+                raise InputError(
+                    f"{node}: line {hand.line.name} needs the secret {hand.handoff.md5!r}, the password of its BGP "
+                    f"session, and the stack has none; ask the carrier for it"
+                )
+            found[str(hand.handoff.peer)] = secrets.passwords[name]
+    return found
 
 
 def _password_files(plan: Plan, secrets: Secrets, node: str) -> dict[str, str]:

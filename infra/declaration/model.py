@@ -371,6 +371,8 @@ class Availability(Record):
     """shared: one pair for several members; dedicated: a pair per member."""
     gateway_size: GatewaySize = GatewaySize()
     """Size of each gateway machine."""
+    timers: Literal["standard", "emulated"] = "standard"
+    """切替の時間設定: emulated is for simulated hosts without KVM, whose guests stand still now and then."""
     after_loss: Literal["strict", "relaxed"] = "strict"
     """strict: the same rules after a loss; relaxed: replicas may share a host until the repair."""
     zone_separation: ZoneSeparation = ZoneSeparation()

@@ -12,7 +12,7 @@ from infra.plan import wishes
 from infra.plan.wishes import SegmentDraft
 from infra.tenancy.gateways import Shard
 from infra.tenancy.groups import Instance, NodeWish, node_names
-from network import addressing, endpoints, ports
+from network import addressing, endpoints, ports, timers
 from network.addressing import AddressBook
 from network.model import (
     MANAGEMENT_INTERFACE,
@@ -85,6 +85,7 @@ class Builder:
                 for draft in self._drafts
                 if draft.kind == "management"
             },
+            timers=timers.PROFILES[self._declaration.availability.timers],
         )
 
     def _segment(self, draft: SegmentDraft) -> Segment:
@@ -184,18 +185,19 @@ class Builder:
                             yield other, member
 
     def _gateway_routes(self, node: NodeWish) -> tuple[Route, ...]:
-        """Routes to the office LANs over the hand-offs of the main lines; backup lines follow the routing protocol."""
+        """Routes to the office LANs by static main lines without BFD; all others are FRR's."""
         shard = self._shard(node)
         routes: set[Route] = set()
-        for line in self._declaration.lines:
+        for line in self._lines():
             if line.site != shard.site or line.member not in shard.members or line.role != "main":
                 continue
-            for key in wishes.handoffs_of(line):
-                peer = self._book.segments[wishes.handoff_segment(line, key)].addresses["peer"]
-                for zone in line.zones if key == "all" else (key,):
+            for handoff in line.handoffs:
+                if handoff.routing == "bgp" or handoff.bfd:
+                    continue
+                for zone in line.zones if handoff.zone is None else (handoff.zone,):
                     if zone in shard.zones:
                         routes |= {
-                            Route(prefix=prefix, via=peer)
+                            Route(prefix=prefix, via=handoff.peer)
                             for prefix in self._office_prefixes.get((line.member, zone), ())
                         }
         return tuple(sorted(routes))

@@ -5,24 +5,41 @@ The timers stand in :mod:`network.timers`, which the renderers use too, so that 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from infra.declaration.model import Sla
 from infra.plan.model import Recovery
 from network import timers
-from network.model import NetworkPlan
+from network.model import Handoff, NetworkPlan
 
 APPLICATION_TARGET_S = 2.0
 """What an application pair has to meet."""
+GATEWAY_TARGET_S = 2.0
+LINE_TARGET_S = 3.0
+"""What a member with a main and a backup line has to get."""
 
 
 def compute(network: NetworkPlan, sla: Sla | None) -> tuple[Recovery, ...]:
     """Return the recovery of every layer that has a redundant pair; of the others, nothing is promised."""
+    profile = network.timers
+    told = "" if profile.name == "standard" else f" (timers: {profile.name})"
     found: list[Recovery] = []
+    if any(node.role == "gateway" for node in network.nodes):
+        found.append(
+            Recovery(
+                layer="gateway",
+                fault=f"gateway that holds the addresses lost{told}",
+                seconds=round(timers.gateway_takeover_s(profile), 2),
+                target_seconds=GATEWAY_TARGET_S,
+            )
+        )
+    found += _lines(network, told)
     if any(len(endpoint.entry) > 1 for endpoint in network.endpoints):
         found.append(
             Recovery(
                 layer="application",
-                fault="node that holds the virtual address lost",
-                seconds=round(timers.vrrp_takeover_s(backup_rank=1), 2),
+                fault=f"node that holds the virtual address lost{told}",
+                seconds=round(timers.vrrp_takeover_s(profile, backup_rank=1), 2),
                 target_seconds=APPLICATION_TARGET_S,
             )
         )
@@ -30,8 +47,8 @@ def compute(network: NetworkPlan, sla: Sla | None) -> tuple[Recovery, ...]:
         found.append(
             Recovery(
                 layer="application",
-                fault="application process lost behind the load balancer",
-                seconds=round(timers.backend_detection_s(), 2),
+                fault=f"application process lost behind the load balancer{told}",
+                seconds=round(timers.backend_detection_s(profile), 2),
                 target_seconds=APPLICATION_TARGET_S,
             )
         )
@@ -45,3 +62,31 @@ def compute(network: NetworkPlan, sla: Sla | None) -> tuple[Recovery, ...]:
             )
         )
     return tuple(found)
+
+
+def _lines(network: NetworkPlan, told: str) -> Iterator[Recovery]:
+    """Yield the longest recovery with BFD and the longest without, of main lines that have a backup.
+
+    A static route without BFD notices nothing but its own dead card, so nothing is promised of it.
+    """
+    backed = {(line.member, line.site) for line in network.lines if line.role == "backup"}
+    mains = [
+        handoff
+        for line in network.lines
+        if line.role == "main" and (line.member, line.site) in backed
+        for handoff in line.handoffs
+        if handoff.routing == "bgp" or handoff.bfd
+    ]
+    for bfd, how in ((True, "BFD"), (False, "the hold time of BGP, without BFD")):
+        seconds = [_line_s(network, handoff) for handoff in mains if handoff.bfd is bfd]
+        if seconds:
+            yield Recovery(
+                layer="line",
+                fault=f"main line cut, noticed by {how}{told if bfd else ''}",
+                seconds=round(max(seconds), 2),
+                target_seconds=LINE_TARGET_S,
+            )
+
+
+def _line_s(network: NetworkPlan, handoff: Handoff) -> float:
+    return timers.line_recovery_s(network.timers, bfd=handoff.bfd, hold_s=handoff.hold_s)

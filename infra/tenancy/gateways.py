@@ -1,4 +1,4 @@
-"""Gateway groups: which gateway serves which members, in shards that fit the card limit of a guest."""
+"""Gateway groups: which pair of gateways serves which members, in shards that fit the card limit of a guest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from network.errors import InputError
 
 CARD_LIMIT = 24
 """Network cards of one guest; with many more the boot disk is no longer found on q35."""
-NODES_PER_SHARD = 1
+NODES_PER_SHARD = 2
 _ALWAYS = 2
 """Management and sync."""
 
@@ -51,7 +51,8 @@ def plan_shards(
             users = {member for instance in here for member in instance.participants}
             members = [member.id for member in declaration.members if member.id in users]
             demands = {member: _demand(declaration, here, member, site, zones) for member in members}
-            assigned = _assign(f"{site}-{prefix}", members, demands, held, per_shard)
+            apart = _overlapping(declaration, members)
+            assigned = _assign(f"{site}-{prefix}", demands, apart, held=held, per_shard=per_shard)
             shards += [
                 Shard(name=name, site=site, zones=zones, members=tuple(m for m in members if m in chosen))
                 for name, chosen in assigned.items()
@@ -78,19 +79,46 @@ def _demand(
     return frozenset(cards)
 
 
+def _overlapping(declaration: Declaration, members: Iterable[str]) -> frozenset[frozenset[str]]:
+    """Return the pairs of members with the same office addresses: one machine has one route to them."""
+    wanted = set(members)
+    lans = sorted(
+        (int(lan.network_address), int(lan.broadcast_address), member.id)
+        for member in declaration.members
+        if member.id in wanted
+        for office in member.offices
+        for prefixes in office.zones.values()
+        for lan in prefixes
+    )
+    found: set[frozenset[str]] = set()
+    open_: list[tuple[int, int, str]] = []
+    for lan in lans:
+        open_ = [other for other in open_ if other[1] >= lan[0]]
+        found |= {frozenset((lan[2], other[2])) for other in open_ if other[2] != lan[2]}
+        open_.append(lan)
+    return frozenset(found)
+
+
 def _assign(
     prefix: str,
-    members: Iterable[str],
     demands: Mapping[str, frozenset[str]],
+    apart: frozenset[frozenset[str]],
+    *,
     held: Mapping[str, tuple[str, ...]],
     per_shard: int | None,
 ) -> dict[str, set[str]]:
-    """Put every member into a shard: the one of the lock, else the first with room."""
-    waiting = list(members)
+    """Put every member into a shard: the one of the lock, else the first with room and without its addresses.
+
+    A member of the lock whose offices now overlap an earlier one's leaves the shard: the two cannot stay together.
+    """
+    waiting = list(demands)
     shards: dict[str, set[str]] = {}
     for name, chosen in held.items():
         if name.startswith(prefix) and name[len(prefix) :].isdigit():
-            keep = {member for member in chosen if member in demands}
+            keep: set[str] = set()
+            for member in chosen:
+                if member in demands and not _meets(member, keep, apart):
+                    keep.add(member)
             if keep:
                 _require_room(name, keep, demands)
                 shards[name] = keep
@@ -98,13 +126,18 @@ def _assign(
     for member in waiting:
         _require_room(f"member {member}", {member}, demands)
         for together in shards.values():
-            if (per_shard is None or len(together) < per_shard) and _cards({*together, member}, demands) <= CARD_LIMIT:
+            fits = _cards({*together, member}, demands) <= CARD_LIMIT and not _meets(member, together, apart)
+            if fits and (per_shard is None or len(together) < per_shard):
                 together.add(member)
                 break
         else:
             number = next(n for n in range(1, 10_000) if f"{prefix}{n}" not in shards)
             shards[f"{prefix}{number}"] = {member}
     return dict(sorted(shards.items(), key=lambda item: int(item[0][len(prefix) :])))
+
+
+def _meets(member: str, others: Iterable[str], apart: frozenset[frozenset[str]]) -> bool:
+    return any(frozenset((member, other)) in apart for other in others)
 
 
 def _require_room(what: str, members: set[str], demands: Mapping[str, frozenset[str]]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from network import flows
 from network.model import NetworkNode, NetworkPlan
-from network.render import haproxy, hosts_file, keepalived, networkd, nftables, sysctl
+from network.render import conntrackd, frr, haproxy, hosts_file, keepalived, networkd, nftables, sysctl
 
 __all__ = ["render_all", "render_node"]
 
@@ -31,6 +31,8 @@ def _files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]
         **networkd.files(resolution, node),
         **sysctl.files(resolution, node),
         **keepalived.files(resolution, node),
+        **conntrackd.files(resolution, node),
+        **frr.files(resolution, node),
         **haproxy.files(resolution, node),
         **hosts_file.files(resolution, node),
     }

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 
-from network import flows, ports, service_ports, timers
+from network import flows, ports, service_ports
 from network.model import NetworkNode, NetworkPlan, ServiceEndpoint
 from network.render import spans
 from network.render.keepalived import CHECK_PORT
@@ -44,7 +44,8 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
     entries = [entry(resolution, e) for e in resolution.endpoints_of(node) if node.name in e.entry]
     if not entries:
         return {}
-    return {PATH: lay_out("haproxy.cfg.j2", node=node, entries=entries, check_port=CHECK_PORT, timers=timers)}
+    profile = resolution.network.timers
+    return {PATH: lay_out("haproxy.cfg.j2", node=node, entries=entries, check_port=CHECK_PORT, timers=profile)}
 
 
 def entry(resolution: flows.Resolution, endpoint: ServiceEndpoint) -> Entry:

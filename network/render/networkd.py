@@ -6,11 +6,25 @@ import dataclasses
 from collections.abc import Mapping
 from ipaddress import IPv4Interface
 
+from network import gateways
 from network.flows import RenderError, Resolution
 from network.model import Interface, NetworkNode, Route
 from network.render.templating import lay_out
 
 FOLDER = "/etc/systemd/network"
+SETTINGS = "/etc/systemd/networkd.conf.d/50-kumiai.conf"
+BURST_S = 0.01
+"""How long a card may send faster than its line: as much as passes in this time."""
+SMALLEST_BURST = 16384
+"""Bytes; a slow line's burst must still hold some whole packets."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """The rate of the line behind a card: the carrier drops what comes faster, and cannot know what matters."""
+
+    mbps: int
+    burst_bytes: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +41,14 @@ class Card:
     """Whether keepalived puts addresses on it, which networkd must leave alone."""
     online: bool
     """Whether the machine counts as online only with this card; a line may be cut while it boots."""
+    shape: Shape | None
 
 
 def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
     """Return the ``.link`` and ``.network`` file of every card."""
     found: dict[str, str] = {}
+    if node.role == "gateway":
+        found[SETTINGS] = lay_out("networkd.conf.j2")
     for card in cards(resolution, node):
         found[f"{FOLDER}/10-kumiai-{card.name}.link"] = lay_out("networkd.link.j2", card=card)
         found[f"{FOLDER}/20-kumiai-{card.name}.network"] = lay_out("networkd.network.j2", card=card)
@@ -45,6 +62,7 @@ def cards(resolution: Resolution, node: NetworkNode) -> tuple[Card, ...]:
     lost = [route for route in node.routes if route not in placed]
     if lost or routes[node.management.name]:
         raise RenderError(f"{node.name}: no card but management reaches the next hop of {lost or node.routes}")
+    shapes = {hand.card.name: _shape(hand.line.mbps) for hand in gateways.attached(resolution.network, node)}
     found = []
     for interface in node.interfaces[1:]:
         here = [vip for vip in resolution.vips_of(node) if vip.segment == interface.segment]
@@ -58,10 +76,15 @@ def cards(resolution: Resolution, node: NetworkNode) -> tuple[Card, ...]:
                 addresses=(*interface.addresses, *sorted(alone)),
                 routes=tuple(sorted(routes[interface.name])),
                 floating=len(alone) < len(here),
-                online=resolution.network.segment_by_name[interface.segment].kind in {"tenant", "service"},
+                online=resolution.network.segment_by_name[interface.segment].kind in {"tenant", "service", "sync"},
+                shape=shapes.get(interface.name),
             )
         )
     return tuple(found)
+
+
+def _shape(mbps: int) -> Shape:
+    return Shape(mbps=mbps, burst_bytes=max(SMALLEST_BURST, round(mbps * 1_000_000 / 8 * BURST_S)))
 
 
 def _routes(node: NetworkNode, interface: Interface) -> tuple[Route, ...]:

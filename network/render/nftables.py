@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from network import flows, ports
 from network.model import NetworkNode
-from network.render import keepalived, spans
+from network.render import conntrackd, frr, keepalived, spans
 from network.render.templating import lay_out
 
 RULES = "/etc/nftables.conf"
@@ -74,8 +74,10 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
                 partners=partners(node, passed),
                 admitted=admitted,
                 sent=_sets(node, (a for a in resolution.out_of(node) if not a.crosses)),
+                vrrp_peers=keepalived.peers(resolution, node),
+                bfd_peers=frr.bfd_peers(resolution.network, node),
             ),
-            UNIT: lay_out("nftables_gateway.service.j2"),
+            UNIT: lay_out("nftables_gateway.service.j2", forget=conntrackd.FORGET),
         }
     peers = keepalived.peers(resolution, node)
     return {

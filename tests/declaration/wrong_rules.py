@@ -117,6 +117,12 @@ HOSTS = (
         "`gateways: shared` puts zones together; say why and who agreed: approved_by missing",
     ),
     wrong(
+        "slow timers on a real host",
+        "  gateway: shared\n",
+        "  gateway: shared\n  timers: ▶emulated\n",
+        "`timers: emulated` is for simulated hosts (`libvirt: lab`) only, and kvm01 is a real one",
+    ),
+    wrong(
         "service hours that nobody knows",
         'base: service_hours, calendar: {days: weekdays, from: "08:30", to: "17:30"}',
         "base: ▶service_hours",

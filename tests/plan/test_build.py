@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 from ipaddress import IPv4Network
@@ -173,7 +174,77 @@ def test_a_gateway_has_at_most_24_cards() -> None:
     assert len(gateways) > 1
     assert max(len(node.interfaces) for node in gateways) <= 24
     served = sorted(member for node in gateways for member in node.members)
-    assert served == sorted(f"m{number}" for number in range(1, 13)), "every member has exactly one gateway"
+    assert served == sorted([f"m{number}" for number in range(1, 13)] * 2), "every member has exactly one pair"
+
+
+def test_the_two_gateways_of_a_pair_share_all_segments_and_never_a_host() -> None:
+    plan = built(factory.declaration(3, services=THREE_KINDS)).plan
+    one, other = (node for node in plan.network.nodes if node.role == "gateway")
+    assert (one.name, other.name) == ("dc1-gw1a", "dc1-gw1b")
+    assert one.segments == other.segments
+    assert plan.node_by_name[one.name].host != plan.node_by_name[other.name].host
+    assert plan.node_by_name[one.name].replica_sets == plan.node_by_name[other.name].replica_sets == ("dc1-gw1",)
+    shared = [vip for vip in plan.network.vips if not vip.name.startswith("service/")]
+    assert {(vip.nodes, vip.vrid) for vip in shared} == {((one.name, other.name), shared[0].vrid)}
+    assert {vip.segment for vip in shared} == set(one.segments) - {"dc1-management", "dc1-gw1-sync"}
+
+
+def test_members_with_the_same_office_addresses_have_different_gateways() -> None:
+    """Source translation makes such a declaration valid; one machine has one route to a prefix."""
+    data = factory.data(3, services=[factory.service("zaimu")])
+    data["members"][1]["offices"][0]["zones"]["lgwan"] = ["10.1.24.0/24"]  # inside the first member's
+    shards = builder.gateways.plan_shards
+    declared = Declaration.model_validate(data)
+    first = built(declared)
+    assert first.lock.gateways == {"dc1-gw1": ("m1", "m3"), "dc1-gw2": ("m2",)}
+    moved = dataclasses.replace(first.lock, gateways={"dc1-gw1": ("m1", "m2", "m3")})
+    instances = builder.tenancy.expand(declared, DAY)
+    assert {s.name: s.members for s in shards(declared, instances, moved.gateways)} == first.lock.gateways
+
+
+def test_a_gateway_has_static_routes_only_where_neither_bgp_nor_bfd_leads() -> None:
+    """The others are FRR's: two programs for one route would not notice the dead line."""
+    value = {"prefix": "192.0.2.0/29", "peer": "192.0.2.1", "local": ["192.0.2.2", "192.0.2.3"], "vip": "192.0.2.4"}
+    ways = {
+        "static": {"routing": "static"},
+        "watched": {"routing": "static", "bfd": True},
+        "bgp": {"routing": "bgp", "peer_as": 64600, "local_as": 65010},
+    }
+    found = {}
+    for name, way in ways.items():
+        line = {**factory.line(1, "main", ("lgwan",)), "handoff": {"lgwan": {**value, **way}}}
+        declared = factory.declaration(1, services=[factory.service("zaimu")], lines=[line])
+        gateways = [n for n in built(declared).plan.network.nodes if n.role == "gateway"]
+        found[name] = [[(str(r.prefix), str(r.via)) for r in node.routes] for node in gateways]
+    assert found == {"static": [[("10.1.16.0/20", "192.0.2.1")]] * 2, "watched": [[], []], "bgp": [[], []]}
+
+
+@pytest.mark.parametrize(
+    ("profile", "seconds", "told"),
+    [
+        # 4 silent intervals and (256 - 190) / 256 of one; 3 × 300 ms and half a second for the new route
+        ("standard", {"gateway": 1.28, "line": 1.4}, ""),
+        ("emulated", {"gateway": 4.26, "line": 3.5}, " (timers: emulated)"),
+    ],
+)
+def test_recovery_of_gateways_and_lines_follows_the_timers(profile: str, seconds: dict[str, float], told: str) -> None:
+    value = {"prefix": "192.0.2.0/29", "peer": "192.0.2.1", "local": ["192.0.2.2", "192.0.2.3"], "vip": "192.0.2.4",
+             "routing": "bgp", "peer_as": 64600, "local_as": 65010, "bfd": True}  # fmt: skip
+    main = {**factory.line(1, "main", ("lgwan",)), "handoff": {"lgwan": value}}
+    without = {**main, "handoff": {"lgwan": {**value, "bfd": False, "hold_s": 9}}}
+    for line, entry in ((main, seconds["line"]), (without, 9.5)):
+        declared = factory.declaration(
+            1,
+            services=[factory.service("zaimu")],
+            lines=[line, factory.line(1, "backup", ("lgwan",))],
+            availability={"spare_hosts": 0, "timers": profile},
+        )
+        found = {r.layer: r for r in built(declared).plan.recovery}
+        assert (found["gateway"].seconds, found["gateway"].target_seconds) == (seconds["gateway"], 2.0)
+        assert (found["line"].seconds, found["line"].target_seconds) == (entry, 3.0)
+        assert found["gateway"].fault == f"gateway that holds the addresses lost{told}"
+    alone = factory.declaration(1, services=[factory.service("zaimu")], lines=[main])
+    assert "line" not in {r.layer for r in built(alone).plan.recovery}, "one line alone recovers by nothing"
 
 
 def test_a_full_supernet_says_which_segment_has_no_room() -> None:

@@ -30,6 +30,7 @@ RULES: tuple[Rule, ...] = (
     Rule(hosts.check_sizes),
     Rule(hosts.check_identity),
     Rule(hosts.check_spares, frozenset({"hosts", "availability"})),
+    Rule(hosts.check_timers, frozenset({"availability"})),
     Rule(hosts.check_zone_separation, frozenset({"availability"})),
     Rule(hosts.check_sla, frozenset({"sla"})),
     Rule(prefixes.check_families, frozenset({"addressing"})),

@@ -72,6 +72,14 @@ def check_spares(declaration: Declaration) -> Iterator[Problem]:
         yield Problem(("availability", "spare_hosts"), message)
 
 
+def check_timers(declaration: Declaration) -> Iterator[Problem]:
+    """Timers of emulated machines are for the lab: on a real host they would only make every outage longer."""
+    real = next((host.id for host in declaration.hosts if host.libvirt != "lab"), None)
+    if declaration.availability.timers == "emulated" and real is not None:
+        message = f"`timers: emulated` is for simulated hosts (`libvirt: lab`) only, and {real} is a real one"
+        yield Problem(("availability", "timers"), message)
+
+
 def check_zone_separation(declaration: Declaration) -> Iterator[Problem]:
     """Sharing hosts or gateways between the zones has a reason and somebody who approved it."""
     separation = declaration.availability.zone_separation

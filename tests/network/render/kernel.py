@@ -23,7 +23,7 @@ from ipaddress import IPv4Address
 from infra.process import Completed, probe, run
 from network import flows
 from network.model import NetworkNode
-from network.render import networkd
+from network.render import frr, networkd
 
 TCP, UDP, ICMP, VRRP = 6, 17, 1, 112
 SYN, RST, ACK, SYN_ACK = 0x02, 0x04, 0x10, 0x12
@@ -172,8 +172,13 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(resolution: flows.Resolution, node: NetworkNode, files: Mapping[str, str]) -> Iterator[Machine]:
-    """Make the network of ``node`` with its kernel settings and without rules; remove it afterwards."""
+def machine(
+    resolution: flows.Resolution, node: NetworkNode, files: Mapping[str, str], *, learned: bool = True
+) -> Iterator[Machine]:
+    """Make the network of ``node`` with its kernel settings and without rules; remove it afterwards.
+
+    ``learned``: with the routes that BGP brings while every main line is up.
+    """
     name = f"kumiai-test-{os.getpid()}-{next(_names)}"
     inside, outside = f"{name}-in", f"{name}-out"
     found = Machine(node, inside, outside)
@@ -189,6 +194,10 @@ def machine(resolution: flows.Resolution, node: NetworkNode, files: Mapping[str,
             found.add_card(index, interface.name, interface.mac, addresses=addresses)
         for route in node.routes:
             run("ip", "-n", inside, "route", "add", str(route.prefix), "via", str(route.via))
+        for neighbor in frr.neighbors(resolution.network, node) if learned and node.role == "gateway" else ():
+            if neighbor.preference == frr.PREFERENCE["main"]:
+                for prefix in neighbor.accepted:
+                    run("ip", "-n", inside, "route", "add", str(prefix), "via", str(neighbor.peer))
         found.apply_sysctl(files["/etc/sysctl.d/50-kumiai.conf"])
         yield found
     finally:

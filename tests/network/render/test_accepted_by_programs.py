@@ -9,7 +9,10 @@ import shutil
 
 import pytest
 
+import infra.plan
 from infra.process import probe, run
+from network import render
+from network.render import conntrackd, frr
 from tests.network.render import demo
 
 NODES = [node.name for node in demo.network().nodes]
@@ -77,7 +80,34 @@ def test_keepalived_accepts(node: str, tmp_path: pathlib.Path) -> None:
     checked = probe("unshare", "-n", "sh", "-c", in_namespace)
     assert checked.ok, checked.stderr + checked.stdout
     assert checked.stderr + checked.stdout == ""
-    (program,) = re.findall(r'script "(\S+) ', config)
-    assert os.path.realpath(program) == program, "keepalived 2.3 takes a script behind a symbolic link for insecure"
+    programs = re.findall(r'(?:script|notify_\w+) "(\S+) ', config)
+    assert programs
+    for program in programs:
+        assert os.path.realpath(program) == program, "keepalived 2.3 takes a script behind a symbolic link for insecure"
     file.write_text(config.replace("advert_int", "advert_interval"))
     assert not probe("unshare", "-n", "sh", "-c", in_namespace).ok
+
+
+@needs("vtysh")
+@pytest.mark.parametrize("stack", ["demo", "nishiki"])
+def test_frr_accepts(stack: str, tmp_path: pathlib.Path) -> None:
+    """FRR 8.4 and 10.3 both; only what BFD guards statically is unknown to FRR 8.4."""
+    network = infra.plan.compute(demo.STACK.with_name(f"{stack}.yaml"), demo.AS_OF).plan.network
+    file = tmp_path / "frr.conf"
+    gateways = [node.name for node in network.nodes if node.role == "gateway"]
+    assert len(gateways) == 2
+    for name in gateways:
+        config = render.render_node(network, name)[frr.CONFIG]
+        file.write_text(config)
+        checked = probe("vtysh", "-C", "-f", str(file))
+        assert checked.ok, checked.stderr + checked.stdout
+        assert checked.stderr + checked.stdout == ""
+        file.write_text(f"{config}router bgb 1\n")
+        assert not probe("vtysh", "-C", "-f", str(file)).ok
+
+
+@needs("bash")
+@pytest.mark.parametrize("path", ["/etc/keepalived/check-gateway", "/etc/keepalived/second-opinion", conntrackd.NOTIFY])
+def test_bash_reads_what_keepalived_runs(path: str) -> None:
+    for node in with_file(path):
+        run("bash", "-n", stdin=demo.files()[node][path])

@@ -9,6 +9,8 @@ import dataclasses
 import itertools
 import json
 import os
+import pathlib
+import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
@@ -37,6 +39,7 @@ GATEWAY = "dc1-gw1a"
 RULES = "/etc/nftables.conf"
 UNIT = "/etc/systemd/system/nftables.service.d/50-kumiai.conf"
 OPEN = "flush ruleset"
+FORGET = pathlib.Path(__file__).parents[3] / "roles/gateway/files/forget.py"
 PORTS = (22, 443, 5432, 8080, 8443)
 
 Path = tuple[str, IPv4Address, str, IPv4Address, int]
@@ -211,6 +214,58 @@ def test_nobody_else_can_speak_in_an_open_connection(ruled: Machine, where: str)
     assert len(send(ruled, "nishiki-main-mynumber", forth)) == 1, "from the right card the same packet passes"
 
 
+def forget(found: Machine) -> str:
+    """Run the program of the role, as the unit of the rules does after each load."""
+    return found.sh(sys.executable, str(FORGET))
+
+
+def test_closing_a_flow_ends_its_open_connections_and_no_others(ruled: Machine) -> None:
+    """What the rules no longer let in is ended; without the program it would go on for ever."""
+    ruled.sh("conntrack", "-F")
+    closed = (segment("juki"), own("juki-ap1"), segment("zaimu-nishiki"), vip("zaimu-nishiki"), 8443)
+    other = (segment("juki"), own("juki-ap1"), segment("zaimu-tsuno"), vip("zaimu-tsuno"), 8443)
+    ends = {path: opened(ruled, path, 61200 + number) for number, path in enumerate((closed, other, juki_of_nishiki()))}
+    assert forget(ruled) == "0 of 3 connections are no longer allowed and were ended\n"
+    rules = demo.files()[GATEWAY][RULES].splitlines(keepends=True)
+    without = [line for line in rules if not (f"{closed[1]} ." in line and f"{closed[3]} . 8443" in line)]
+    assert len(rules) - len(without) == 1
+    ruled.start_rules("".join(without), demo.files()[GATEWAY][UNIT])
+    forth, back = ends[closed]
+    assert [seen.mark for seen in send(ruled, closed[2], back)] == [back.mark], "the rules alone do not end it"
+    assert forget(ruled) == "1 of 3 connections are no longer allowed and were ended\n"
+    again = dataclasses.replace(back, mark=back.mark + 7), dataclasses.replace(forth, mark=forth.mark + 7)
+    assert send(ruled, closed[2], again[0]) == []
+    assert send(ruled, closed[0], again[1]) == []
+    for path in (other, juki_of_nishiki()):
+        forth, back = ends[path]
+        assert [seen.mark for seen in send(ruled, path[2], back)] == [back.mark]
+        assert [seen.mark for seen in send(ruled, path[0], forth)] == [forth.mark]
+
+
+def test_the_gateways_own_connections_are_judged_too(ruled: Machine) -> None:
+    ruled.sh("conntrack", "-F")
+    station = demo.network().stations["dc1"].ip
+    mine = ruled.node.management.address.ip
+    for source, target, port in ((station, mine, 22), (mine, station, 123), (mine, station, 53), (station, mine, 23)):
+        protocol = "tcp" if source == station else "udp"
+        state = ["--state", "SYN_SENT"] if protocol == "tcp" else []
+        ruled.sh("conntrack", "-I", "-p", protocol, "-s", str(source), "-d", str(target), "--sport", "5000",
+                 "--dport", str(port), "--timeout", "60", *state)  # fmt: skip
+    assert forget(ruled) == "2 of 4 connections are no longer allowed and were ended\n"
+    left = ruled.sh("conntrack", "-L")
+    assert "dport=22" in left
+    assert "dport=123" in left
+
+
+def test_unreadable_rules_are_an_error_and_end_nothing(ruled: Machine) -> None:
+    opened(ruled, juki_of_nishiki(), 61301)
+    ruled.load("flush ruleset")
+    failed = ruled.try_sh(sys.executable, str(FORGET))
+    assert not failed.ok
+    assert "nft -j list table inet kumiai" in failed.stderr
+    assert "dport=443" in ruled.sh("conntrack", "-L")
+
+
 def test_an_answer_without_a_question_does_not_pass(ruled: Machine) -> None:
     stray = Packet(source=vip("juki"), target=office("nishiki", "mynumber"), source_port=443, port=61002, flags=SYN_ACK)
     assert send(ruled, segment("juki"), stray) == []
@@ -379,3 +434,68 @@ def test_every_card_of_the_plan_is_there(gateway: Machine) -> None:
     wanted = {c.name: {str(a) for a in c.addresses} for c in networkd.cards(demo.resolution(), gateway.node)}
     wanted["mgmt"] = {str(gateway.node.management.address)}
     assert found == wanted
+
+
+PAIR_SYNC = "dc1-gw1-sync"
+
+
+def answered(found: Machine, where: str, packet: Packet) -> list[int]:
+    """Protocols of what comes back: nobody listens here, so what is admitted is refused and all else is silence."""
+    return [seen.protocol for seen in send(found, where, packet) if seen.target == packet.source]
+
+
+def to_partner(found: Machine, where: str, **more: int) -> Packet:
+    there = node_of("dc1-gw1b").interface(where).address.ip
+    return Packet(source=there, target=found.node.interface(where).address.ip, **more)
+
+
+def test_the_partner_speaks_vrrp_and_of_connections_on_the_sync_segment(ruled: Machine) -> None:
+    ruled.sh("conntrack", "-F")
+    know_partner(ruled)
+    assert answered(ruled, PAIR_SYNC, to_partner(ruled, PAIR_SYNC, protocol=VRRP, ttl=255)) == [ICMP]
+    assert answered(ruled, PAIR_SYNC, to_partner(ruled, PAIR_SYNC, protocol=UDP, port=3780)) == [ICMP]
+
+
+@pytest.mark.parametrize(
+    ("where", "more"),
+    [
+        (PAIR_SYNC, {"protocol": VRRP, "ttl": 254}),
+        (PAIR_SYNC, {"protocol": UDP, "port": 3781}),
+        (PAIR_SYNC, {"protocol": UDP, "port": 3784, "ttl": 255}),
+        (PAIR_SYNC, {"protocol": ICMP}),
+        (PAIR_SYNC, {"port": 22}),
+        (PAIR_SYNC, {"port": 179}),
+        ("dc1-mynumber-juki", {"protocol": VRRP, "ttl": 255}),
+        ("dc1-mynumber-juki", {"protocol": UDP, "port": 3780}),
+        ("nishiki-main-mynumber", {"protocol": VRRP, "ttl": 255}),
+        ("nishiki-main-mynumber", {"port": 179}),
+    ],
+)
+def test_the_partner_may_do_nothing_else(ruled: Machine, where: str, more: dict[str, int]) -> None:
+    ruled.sh("conntrack", "-F")
+    know_partner(ruled)
+    assert answered(ruled, where, to_partner(ruled, where, **more)) == []
+
+
+def test_vrrp_from_afar_is_no_part_of_a_known_connection(ruled: Machine) -> None:
+    """Both ends of VRRP send, so that for connection tracking each packet is an answer to the other's."""
+    know_partner(ruled)
+    near = to_partner(ruled, PAIR_SYNC, protocol=VRRP, ttl=255)
+    assert answered(ruled, PAIR_SYNC, near) == [ICMP]
+    ruled.sh(sys.executable, "-c", SEND_VRRP, str(near.source))
+    send(ruled, PAIR_SYNC)
+    assert f"src={near.target} dst={near.source}" in ruled.sh("conntrack", "-L")
+    assert answered(ruled, PAIR_SYNC, dataclasses.replace(near, ttl=64, mark=near.mark + 1)) == []
+    elsewhere = dataclasses.replace(near, mark=near.mark + 2)
+    assert answered(ruled, "nishiki-main-mynumber", elsewhere) == [], "the right address on another card"
+
+
+SEND_VRRP = """
+import socket, sys
+socket.socket(socket.AF_INET, socket.SOCK_RAW, 112).sendto(bytes.fromhex("3101c801001e0000"), (sys.argv[1], 0))
+"""
+
+
+def know_partner(found: Machine) -> None:
+    for where in (PAIR_SYNC, "dc1-mynumber-juki", "nishiki-main-mynumber"):
+        found.know(node_of("dc1-gw1b").interface(where).address.ip, found.node.interface(where).name)

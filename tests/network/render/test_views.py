@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from ipaddress import IPv4Address, IPv4Network
+import re
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from infra.process import run
 from network import flows, render
 from network.model import NetworkNode, NetworkPlan, Route, ServiceEndpoint
-from network.render import haproxy, keepalived, networkd, nftables
+from network.render import frr, haproxy, keepalived, networkd, nftables
 from tests.network.render import small
 
 
@@ -142,3 +143,142 @@ def test_names_lead_to_neighbours_and_to_what_flows_reach() -> None:
         "10.0.1.12 shared-ap2",
         "10.0.3.10 own-west",
     ]
+
+
+def pair(**handoff: object) -> NetworkPlan:
+    """Return the small network with a second gateway, and ``east``'s hand-off changed by the keywords."""
+    network = small.network(small.flow("office:east/lgwan", "service:shared"))
+    first = network.node_by_name["gw"]
+    cards = {i.segment: str(i.address) for i in first.interfaces} | {"sync": "10.0.9.1/29"}
+    other = {where: str(IPv4Interface(a).ip + 1) + "/" + a.partition("/")[2] for where, a in cards.items()}
+    shared = [
+        small.vip(f"gw/{where}", where, str(IPv4Interface(a).ip + 2) + "/" + a.partition("/")[2], "gwa", "gwb")
+        for where, a in cards.items()
+        if where not in {"management", "sync"}
+    ]
+    east, west = network.lines
+    value = {"routing": "bgp", "peer_as": 64600, "local_as": 65010, "hold_s": 9, "bfd": True, **handoff}
+    east = dataclasses.replace(east, handoffs=(dataclasses.replace(east.handoffs[0], **value),))  # type: ignore[arg-type]
+    return dataclasses.replace(
+        network,
+        segments=(*network.segments, small.segment("sync", "10.0.9.0/29", "sync")),
+        nodes=(small.node("gwa", "gateway", cards), small.node("gwb", "gateway", other), *network.nodes[1:]),
+        vips=(*network.vips, *shared),
+        lines=(east, west),
+    )
+
+
+def test_a_pair_has_one_instance_with_all_addresses_and_the_second_asks_for_an_opinion() -> None:
+    network = pair()
+    first, second = (keepalived.pair(*get(network, name)) for name in ("gwa", "gwb"))
+    assert first is not None
+    assert second is not None
+    assert (
+        (first.own, first.partner) == (second.partner, second.own) == (IPv4Address("10.0.9.1"), IPv4Address("10.0.9.2"))
+    )
+    assert (first.opinion, second.opinion) == (False, True)
+    assert first.priority > second.priority
+    assert first.addresses == second.addresses
+    assert {card for _, card in first.addresses} == {"east-line", "west-line", "common", "east", "west"}
+    assert {heard.card for heard in second.others} == {"common", "east", "west"}, "no carrier is asked"
+    files = render.render_node(network, "gwb")
+    assert keepalived.OPINION in files
+    assert keepalived.OPINION not in render.render_node(network, "gwa")
+    assert len(re.findall(r"(?m)^vrrp_instance ", files[keepalived.PATH])) == 1
+
+
+def test_addresses_that_could_not_move_together_are_refused() -> None:
+    network = pair()
+    turned = tuple(
+        dataclasses.replace(vip, nodes=("gwb", "gwa")) if vip.name == "gw/west" else vip for vip in network.vips
+    )
+    with pytest.raises(flows.RenderError, match="gw/west: has another order of gateways or router id than gw/common"):
+        render.render_node(dataclasses.replace(network, vips=turned), "gwa")
+
+
+def test_a_session_takes_in_the_offices_and_tells_of_the_members_segments() -> None:
+    network = pair()
+    (one,) = frr.neighbors(network, network.node_by_name["gwb"])
+    assert (one.own, one.peer, one.vip) == tuple(IPv4Address(f"192.0.2.{n}") for n in (3, 1, 4))
+    assert [str(p) for p in one.accepted] == ["10.1.0.0/24"]
+    assert [str(p) for p in one.announced] == ["10.0.1.0/24", "10.0.2.0/24"], "the shared segment and its own"
+    assert (one.keepalive_s, one.hold_s, one.preference, one.prepended) == (3, 9, 200, 0)
+    rules = render.render_node(network, "gwb")[nftables.RULES]
+    for element in (
+        '"east-line" . 192.0.2.1 . 192.0.2.3 . 179 comment "routing of east-main"',
+        '"east-line" . 192.0.2.1 . 179 comment "routing of east-main"',
+        '"sync" . 10.0.9.1 . 10.0.9.2 . 3780 comment "open connections of gwa"',
+        '"sync" . 10.0.9.1 . 3780 comment "open connections of gwb"',
+    ):
+        assert element in rules
+    assert frr.bfd_peers(network, network.node_by_name["gwb"]) == (("east-line", "192.0.2.1"),)
+    assert rules.count(" . 179 ") == 2, "nobody on the other line"
+
+
+def test_a_backup_line_is_told_of_as_the_worse_way() -> None:
+    network = pair()
+    backup = dataclasses.replace(network, lines=(dataclasses.replace(network.lines[0], role="backup"),))
+    (one,) = frr.neighbors(backup, backup.node_by_name["gwa"])
+    assert (one.preference, one.metric, one.prepended) == (100, 200, 3)
+    config = render.render_node(backup, "gwa")[frr.CONFIG]
+    assert " set as-path prepend 65010 65010 65010\n" in config
+
+
+def test_sessions_under_different_numbers_say_so_themselves() -> None:
+    network = pair()
+    second = dataclasses.replace(network.lines[1].handoffs[0], routing="bgp", peer_as=64700, local_as=65020)
+    both = dataclasses.replace(
+        network, lines=(network.lines[0], dataclasses.replace(network.lines[1], handoffs=(second,)))
+    )
+    config = render.render_node(both, "gwa")[frr.CONFIG]
+    assert "router bgp 65010\n" in config
+    assert " neighbor 192.0.2.9 local-as 65020 no-prepend replace-as\n" in config
+    assert " neighbor 192.0.2.9 timers 30 90\n" in config, "90 s where the carrier names no hold time"
+    assert "neighbor 192.0.2.1 local-as" not in config
+
+
+@pytest.mark.parametrize(
+    ("handoff", "message"),
+    [
+        ({"routing": "tunnel"}, "line east-main: `routing: tunnel` (IPsec) cannot be rendered yet"),
+        ({"peer_as": None}, "line east-main: a BGP session needs the AS numbers of both sides"),
+        ({"peer_as": 65010}, "line east-main: carrier and gateways have the same AS number 65010"),
+    ],
+)
+def test_routing_that_cannot_be_rendered_is_refused(handoff: dict[str, object], message: str) -> None:
+    network = dataclasses.replace(pair(**handoff), flows=())
+    with pytest.raises(flows.RenderError, match=re.escape(message)):
+        render.render_node(network, "gwa")
+
+
+def test_static_routes_of_frr_wait_behind_the_main_line_and_are_watched_by_bfd() -> None:
+    network = pair(routing="static", peer_as=None, local_as=None)
+    gateway = network.node_by_name["gwa"]
+    (watched,) = frr.static_routes(network, gateway)
+    assert (str(watched.prefix), str(watched.via), watched.distance, watched.bfd) == (
+        "10.1.0.0/24",
+        "192.0.2.1",
+        1,
+        True,
+    )
+    assert "ip route 10.1.0.0/24 192.0.2.1 bfd profile line\n" in render.render_node(network, "gwa")[frr.CONFIG]
+    backup = dataclasses.replace(network.lines[0], role="backup")
+    waiting = dataclasses.replace(network, lines=(backup, network.lines[1]))
+    assert "ip route 10.1.0.0/24 192.0.2.1 200 bfd profile line\n" in render.render_node(waiting, "gwa")[frr.CONFIG]
+    quiet = pair(routing="static", peer_as=None, local_as=None, bfd=False)
+    assert frr.files(flows.resolve(quiet), gateway) == {}, "systemd-networkd holds what never changes"
+
+
+def test_no_password_stands_in_a_rendered_file() -> None:
+    files = render.render_node(pair(md5="east-carrier"), "gwa")
+    assert not [
+        path for path, text in files.items() if "east-carrier" in text or re.search(r"(?m)^ *neighbor .*password", text)
+    ]
+
+
+def test_a_card_of_a_line_sends_no_faster_than_the_line() -> None:
+    files = render.render_node(pair(), "gwa")
+    shaped = {path: text for path, text in files.items() if "[TokenBucketFilter]" in text}
+    assert sorted(shaped) == [f"/etc/systemd/network/20-kumiai-{name}.network" for name in ("east-line", "west-line")]
+    # 100 Mbit/s for 10 ms
+    assert "\nParent=root\nRate=100M\nBurstBytes=125000\nLatencySec=50ms\n" in next(iter(shaped.values()))

@@ -1,0 +1,92 @@
+"""What a gateway stands between: its partner in the pair, and the hand-offs of lines that it holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import IPv4Address, IPv4Network
+
+from network.model import Handoff, Interface, Line, NetworkNode, NetworkPlan
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """A hand-off with a gateway's card on it."""
+
+    line: Line
+    handoff: Handoff
+    card: Interface
+
+    @property
+    def own(self) -> IPv4Address:
+        """The gateway's own address on the hand-off."""
+        return self.card.address.ip
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The zones that the hand-off carries."""
+        return self.line.zones if self.handoff.zone is None else (self.handoff.zone,)
+
+
+def sync_of(network: NetworkPlan, gateway: NetworkNode) -> str | None:
+    """Return the segment on which ``gateway`` and its partner hear each other; None when it stands alone."""
+    found = [name for name in gateway.segments if network.segment_by_name[name].kind == "sync"]
+    return found[0] if found else None
+
+
+def partner_of(network: NetworkPlan, gateway: NetworkNode) -> NetworkNode | None:
+    """Return the other gateway of the pair."""
+    sync = sync_of(network, gateway)
+    others = [n for n in network.nodes if n.role == "gateway" and n.name != gateway.name and sync in n.segments]
+    return others[0] if sync and others else None
+
+
+def inner_segments(network: NetworkPlan, gateway: NetworkNode) -> tuple[str, ...]:
+    """Return the segments of services and members that ``gateway`` stands in, in card order."""
+    return tuple(name for name in gateway.segments if network.segment_by_name[name].kind in {"tenant", "service"})
+
+
+def attached(network: NetworkPlan, gateway: NetworkNode) -> tuple[Attached, ...]:
+    """Return the hand-offs that ``gateway`` has a card on, in plan order."""
+    mine = set(gateway.segments)
+    return tuple(
+        Attached(line=line, handoff=handoff, card=gateway.interface(handoff.segment))
+        for line in network.lines
+        for handoff in line.handoffs
+        if handoff.segment in mine
+    )
+
+
+def offices_behind(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -> tuple[IPv4Network, ...]:
+    """Return the office LANs that ``hand`` leads to, sorted: the member's, of the zones of hand-off and gateway."""
+    zones = set(hand.zones) & _zones(network, gateway, hand)
+    return tuple(
+        sorted(
+            {
+                prefix
+                for lan in network.offices
+                if lan.member == hand.line.member and lan.zone in zones
+                for prefix in lan.prefixes
+            }
+        )
+    )
+
+
+def services_before(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -> tuple[IPv4Network, ...]:
+    """Return the prefixes that the member may reach over ``hand``, sorted: its own and shared segments of the zones."""
+    return tuple(
+        sorted(
+            prefix
+            for segment in (network.segment_by_name[name] for name in inner_segments(network, gateway))
+            if hand.line.member in segment.members and segment.zone in hand.zones
+            for prefix in segment.prefixes
+        )
+    )
+
+
+def _zones(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -> set[str | None]:
+    """Return the zones that ``gateway`` serves the line's member in: a line may go on to the gateways of others."""
+    return {
+        network.segment_by_name[name].zone
+        for name in inner_segments(network, gateway)
+        if hand.line.member in network.segment_by_name[name].members
+    }

@@ -1,0 +1,186 @@
+"""FRR: routes to the offices by BGP and BFD, and what the carriers are told of the data center.
+
+Both gateways of a pair hold a session of their own on every hand-off and announce the same prefixes with the line's
+virtual address as next hop, so that the carrier's route stays where it is when the pair changes over. What comes in
+and what goes out are lists of prefixes: nothing that was learned from one line ever goes out by another one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Network
+
+from network import gateways, timers
+from network.flows import RenderError, Resolution
+from network.model import NetworkNode, NetworkPlan
+from network.render.templating import lay_out
+
+FOLDER = "/etc/frr"
+CONFIG = f"{FOLDER}/frr.conf"
+UNIT = "/etc/systemd/system/frr.service.d/50-kumiai.conf"
+PREFERENCE = {"main": 200, "backup": 100}
+"""LOCAL_PREF of routes by the line's role: the higher one wins (RFC 4271, 9.1.1)."""
+METRIC = {"main": 100, "backup": 200}
+"""MED that the carrier sees: the lower one wins (RFC 4271, 9.1.2.2)."""
+PREPENDED = {"main": 0, "backup": 3}
+"""How often a backup line's announcements repeat our AS number, for carriers that do not compare the MED."""
+FLOATING_DISTANCE = 200
+"""Administrative distance of a backup line's static route: worse than BGP (20) and than a main line's (1)."""
+PREFIXES_SPARE = 100
+"""As many prefixes more than its own a carrier may send before the session is closed: a leak, not a new office."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbor:
+    """A BGP session with a carrier's edge."""
+
+    name: str
+    """The hand-off's segment, which names its lists."""
+    about: str
+    peer: IPv4Address
+    own: IPv4Address
+    vip: IPv4Address
+    peer_as: int
+    local_as: int
+    keepalive_s: int
+    hold_s: int
+    bfd: bool
+    has_password: bool
+    preference: int
+    metric: int
+    prepended: int
+    accepted: tuple[IPv4Network, ...]
+    announced: tuple[IPv4Network, ...]
+
+    @property
+    def prefixes_max(self) -> int:
+        """Prefixes after which the session is closed."""
+        return len(self.accepted) + PREFIXES_SPARE
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class StaticRoute:
+    """A route to an office by a hand-off without BGP."""
+
+    prefix: IPv4Network
+    via: IPv4Address
+    distance: int
+    bfd: bool
+
+
+def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
+    """Return FRR's files; none for a node whose routes systemd-networkd knows all by itself."""
+    running = daemons(resolution.network, node)
+    if not running:
+        return {}
+    found = neighbors(resolution.network, node)
+    return {
+        CONFIG: lay_out(
+            "frr.conf.j2",
+            node=node,
+            neighbors=found,
+            statics=static_routes(resolution.network, node),
+            prefixes=sorted({prefix for neighbor in found for prefix in neighbor.announced}),
+            instance_as=_instance_as(node, found),
+            router_id=node.management.address.ip,
+            bfd="bfdd" in running,
+            timers=resolution.network.timers,
+        ),
+        f"{FOLDER}/daemons": lay_out("frr_daemons.j2", running=running),
+        f"{FOLDER}/vtysh.conf": "service integrated-vtysh-config\n",
+        UNIT: lay_out("frr.service.j2"),
+    }
+
+
+def daemons(network: NetworkPlan, node: NetworkNode) -> tuple[str, ...]:
+    """Return the daemons that have something to do on ``node``, zebra first; none when FRR is not needed."""
+    if node.role != "gateway":
+        return ()
+    sessions, routes = neighbors(network, node), static_routes(network, node)
+    wanted = {
+        "zebra": bool(sessions or routes),
+        "staticd": bool(routes),
+        "bgpd": bool(sessions),
+        "bfdd": any(n.bfd for n in sessions) or any(r.bfd for r in routes),
+    }
+    return tuple(name for name, runs in wanted.items() if runs)
+
+
+def bfd_peers(network: NetworkPlan, node: NetworkNode) -> tuple[tuple[str, str], ...]:
+    """Return card and address of every carrier's edge that ``node`` speaks BFD with, sorted."""
+    if node.role != "gateway":
+        return ()
+    spoken = [hand for hand in gateways.attached(network, node) if hand.handoff.bfd and _spoken(hand)]
+    return tuple(sorted((hand.card.name, str(hand.handoff.peer)) for hand in spoken))
+
+
+def neighbors(network: NetworkPlan, gateway: NetworkNode) -> tuple[Neighbor, ...]:
+    """Return the sessions of ``gateway``, in plan order."""
+    return tuple(
+        _neighbor(network, gateway, hand)
+        for hand in gateways.attached(network, gateway)
+        if _spoken(hand) and hand.handoff.routing == "bgp"
+    )
+
+
+def static_routes(network: NetworkPlan, gateway: NetworkNode) -> tuple[StaticRoute, ...]:
+    """Return what systemd-networkd cannot hold: routes that wait for a worse day, and those that BFD guards."""
+    return tuple(
+        sorted(
+            StaticRoute(
+                prefix=prefix,
+                via=hand.handoff.peer,
+                distance=1 if hand.line.role == "main" else FLOATING_DISTANCE,
+                bfd=hand.handoff.bfd,
+            )
+            for hand in gateways.attached(network, gateway)
+            if _spoken(hand) and hand.handoff.routing == "static"
+            if hand.handoff.bfd or hand.line.role == "backup"
+            for prefix in gateways.offices_behind(network, gateway, hand)
+        )
+    )
+
+
+def _spoken(hand: gateways.Attached) -> bool:
+    if hand.handoff.routing == "tunnel":
+        raise RenderError(f"line {hand.line.name}: `routing: tunnel` (IPsec) cannot be rendered yet")
+    return True
+
+
+def _neighbor(network: NetworkPlan, gateway: NetworkNode, hand: gateways.Attached) -> Neighbor:
+    line, handoff = hand.line, hand.handoff
+    if handoff.peer_as is None or handoff.local_as is None:
+        raise RenderError(f"line {line.name}: a BGP session needs the AS numbers of both sides")
+    if handoff.peer_as == handoff.local_as:
+        raise RenderError(f"line {line.name}: carrier and gateways have the same AS number {handoff.peer_as}")
+    hold_s = handoff.hold_s or timers.HOLD_S
+    return Neighbor(
+        name=handoff.segment,
+        about=f"{line.role} line {line.name}, {' '.join(hand.zones)}",
+        peer=handoff.peer,
+        own=hand.own,
+        vip=handoff.vip,
+        peer_as=handoff.peer_as,
+        local_as=handoff.local_as,
+        keepalive_s=hold_s // 3,
+        hold_s=hold_s,
+        bfd=handoff.bfd,
+        has_password=handoff.md5 is not None,
+        preference=PREFERENCE[line.role],
+        metric=METRIC[line.role],
+        prepended=PREPENDED[line.role],
+        accepted=gateways.offices_behind(network, gateway, hand),
+        announced=gateways.services_before(network, gateway, hand),
+    )
+
+
+def _instance_as(gateway: NetworkNode, found: Iterable[Neighbor]) -> int | None:
+    """Return the AS number of FRR's instance; sessions under another one say so themselves."""
+    own, peers = {n.local_as for n in found}, {n.peer_as for n in found}
+    if own & peers:
+        raise RenderError(
+            f"{gateway.name}: the AS number {min(own & peers)} is ours on one line and a carrier's on another; routes "
+            "of that carrier would look like a loop"
+        )
+    return min(own, default=None)
