@@ -9,6 +9,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 MAIN = 254
 """Number of the kernel's main routing table."""
+DEFAULT = 253
+"""Number of the routing table that the kernel asks when no other one has a route; routing daemons do not see it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,18 @@ from typing import Any
 
 from infra import process
 from infra.lab import places, processes
-from infra.lab.drawing import EVERYWHERE, MAIN, Bridge, Drawing, Namespace, Port, Selection
+from infra.lab.drawing import DEFAULT, EVERYWHERE, MAIN, Bridge, Drawing, Namespace, Port, Selection
 
 ALIAS = "lab: "
 """How the alias of every interface of ours begins; others in our namespaces are left alone."""
 RULE_PRIORITY = 1000
 TABLE = "kumiai_lab"
+PAIRS = "pairs"
+"""The set of pairs (in, out) between which a namespace forwards; every pair counts what it lets through."""
 IP_S = 30
+
+TABLES = {"main": MAIN, "default": DEFAULT}
+"""Names that iproute2 gives to tables."""
 
 Link = Mapping[str, Any]
 """What iproute2 says about one interface."""
@@ -38,7 +43,7 @@ def apply(stack: str, drawing: Drawing, whole: Drawing | None = None) -> tuple[s
         changes += _settings(namespace)
     mentioned = sorted(_mentioned(drawing))
     state = {name: _links(name) for name in mentioned}
-    pulled = _run(_pulling(drawing, whole or drawing, state))
+    pulled = _pull(_pulling(drawing, whole or drawing, state))
     plugged = _run(_plugging(drawing, {name: _links(name) for name in mentioned} if pulled else state))
     state = {name: _links(name) for name in mentioned} if pulled or plugged else state
     changes += [*pulled, *plugged, *_run(_addressing(drawing, state))]
@@ -111,6 +116,20 @@ def _pulling(drawing: Drawing, whole: Drawing, state: Mapping[str, Links]) -> di
     for name, link in sorted(doomed):
         batches[name].append(f"link del dev {link}")
     return batches
+
+
+def _pull(batches: Mapping[str, Sequence[str]]) -> list[str]:
+    """Run the commands of `_pulling`; a cable whose other end's namespace is just going away goes by itself."""
+    changes = []
+    for namespace, commands in batches.items():
+        if commands:
+            argv = ("ip", "-n", namespace, "-force", "-batch", "-")
+            done = process.probe(*argv, stdin="\n".join(commands) + "\n", timeout_s=IP_S)
+            left = {f"link del dev {link}" for link in _links(namespace)} & set(commands)
+            if left:
+                raise process.CommandError(argv, done.returncode, done.stderr)
+            changes += [f"{namespace}: {command}" for command in commands]
+    return changes
 
 
 def _plugging(drawing: Drawing, state: Mapping[str, Links]) -> dict[str, list[str]]:
@@ -189,7 +208,7 @@ def _seen(route: Mapping[str, Any]) -> tuple[str, str | None, int]:
     prefix = str(EVERYWHERE) if route["dst"] == "default" else route["dst"]
     prefix = prefix if "/" in prefix else f"{prefix}/32"
     table = route.get("table", MAIN)
-    return prefix, route.get("gateway"), MAIN if table == "main" else int(table)
+    return prefix, route.get("gateway"), TABLES[table] if table in TABLES else int(table)
 
 
 def _way_line(prefix: str, via: str | None, table: int) -> str:
@@ -213,7 +232,7 @@ def _run(batches: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def _firewall(namespace: Namespace) -> list[str]:
-    """Forward between the drawn pairs only; loaded in one step, so that there is no moment without it."""
+    """Forward between the drawn pairs only, counting each; loaded in one step, so that there is no moment without it."""
     if not namespace.forwards:
         return []
     pairs = sorted({pair for a, b in namespace.forwards for pair in ((a, b), (b, a))})
@@ -225,9 +244,10 @@ def _firewall(namespace: Namespace) -> list[str]:
         return []
     rules = (
         f"table inet {TABLE}\ndelete table inet {TABLE}\n"
-        f'table inet {TABLE} {{\n comment "{digest}"\n chain forward {{\n'
+        f'table inet {TABLE} {{\n comment "{digest}"\n'
+        f" set {PAIRS} {{\n  type ifname . ifname\n  counter\n  elements = {{ {elements} }}\n }}\n chain forward {{\n"
         "  type filter hook forward priority filter; policy drop;\n"
-        f"  iifname . oifname {{ {elements} }} accept\n }}\n}}\n"
+        f"  iifname . oifname @{PAIRS} accept\n }}\n}}\n"
     )
     process.run(*enter, "-f", "-", stdin=rules)
     return [f"{namespace.name}: forwards between {len(namespace.forwards)} pairs of interfaces"]

@@ -61,7 +61,7 @@ def status(stack: str) -> LabStatus:
             OfficeStatus(
                 member=m, office=o, zones=tuple(z for member, office, z in terminals if (member, office) == (m, o))
             )
-            for m, o in (rest for kind, *rest in names if kind == "office")
+            for m, o in dict.fromkeys((member, office) for member, office, _ in terminals)
         ),
     )
 

@@ -1,4 +1,4 @@
-"""The lab without daemons: namespaces of hosts, carriers and offices, the hypervisors' script applied in them."""
+"""The lab without libvirt: namespaces of hosts, carriers and offices, the hypervisors' script applied in them."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def plan() -> Iterator[Plan]:
     """The small plan, drawn up once for all tests."""
     plan = small_plan(STACK)
     try:
-        operate.draw_up(plan)
+        lab.up_network(plan)
         apply.require_success(apply.apply(plan, views.plan_views(plan, {})))
         yield plan
     finally:
-        namespaces.remove(places.existing(STACK))
+        lab.down(STACK)
     assert lab_traces(STACK) == []
 
 
