@@ -5,7 +5,9 @@ prefixes to both gateways; everything else is filtered on both sides, as a carri
 router prefers its main line by local preference, so that a backup carries nothing while the main is there.
 
 The sessions with the gateways have the timers of the hand-off. Those between provider edge and office are the carrier's
-own matter; they cross the core, so they are multihop sessions with BFD of their own (RFC 5883).
+own matter; they cross the core, so they are multihop sessions with BFD of their own (RFC 5883). What is learned there gets
+the core's near end as next hop: FRR 8.4 sometimes keeps a path invalid for ever when its next hop is a multihop neighbor
+whose session went down and came back.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ class Neighbor:
     """Name of the prefix list of what is taken in."""
     announce: str
     """Name of the prefix list of what is told."""
+    via: IPv4Address | None = None
+    """Next hop of everything that is taken in, when it is not the neighbor itself."""
     preference: int | None = None
 
 
@@ -96,8 +100,13 @@ def config(router: Router) -> str:
     ]
     for name, entries in router.prefix_lists:
         lines += [f"ip prefix-list {name} seq {5 * n} {entry}" for n, entry in enumerate(entries, start=1)]
-    for preference in sorted({n.preference for n in router.neighbors if n.preference is not None}):
-        lines += [f"route-map prefer-{preference} permit 10", f" set local-preference {preference}", "exit"]
+    for neighbor in router.neighbors:
+        lines += [f"route-map from-{neighbor.address} permit 10"]
+        if neighbor.via is not None:
+            lines.append(f" set ip next-hop {neighbor.via}")
+        if neighbor.preference is not None:
+            lines.append(f" set local-preference {neighbor.preference}")
+        lines.append("exit")
     return "\n".join(lines) + "\n"
 
 
@@ -127,10 +136,11 @@ def _session(neighbor: Neighbor) -> list[str]:
 
 def _policy(neighbor: Neighbor) -> list[str]:
     at = f"  neighbor {neighbor.address}"
-    lines = [f"{at} prefix-list {neighbor.accept} in", f"{at} prefix-list {neighbor.announce} out"]
-    if neighbor.preference is not None:
-        lines.append(f"{at} route-map prefer-{neighbor.preference} in")
-    return lines
+    return [
+        f"{at} prefix-list {neighbor.accept} in",
+        f"{at} route-map from-{neighbor.address} in",
+        f"{at} prefix-list {neighbor.announce} out",
+    ]
 
 
 def _edge(plan: Plan, edge: Edge, links: Sequence[AccessLink]) -> Router:
@@ -160,6 +170,7 @@ def _edge(plan: Plan, edge: Edge, links: Sequence[AccessLink]) -> Router:
             bfd=True,
             accept=f"office-{number}",
             announce="data-center",
+            via=edge.core.addresses[0].ip,
         )
         for number, link in enumerate(links, start=1)
     ]
@@ -201,6 +212,7 @@ def _office(plan: Plan, lan: OfficeLan, links: Sequence[AccessLink]) -> Router:
                 bfd=True,
                 accept="others",
                 announce="own",
+                via=link.core.addresses[0].ip,
                 preference=PREFERENCE_MAIN
                 if link.line.role == "main"
                 else PREFERENCE_BACKUP - 10 * backups.index(link.line.name),
