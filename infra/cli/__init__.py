@@ -12,6 +12,7 @@ from infra.cli import (
     destroy,
     hosts,
     lab,
+    lines,
     plan,
     preview,
     render,
@@ -29,6 +30,7 @@ __all__ = [
     "destroy",
     "hosts",
     "lab",
+    "lines",
     "main",
     "plan",
     "preview",
@@ -48,7 +50,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure):
+for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure, lines):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 

@@ -4,18 +4,20 @@ A packet's way over one line, from left to right, with the places where `faults`
 
     gateways ══ hand-off ══ provider edge ══ carrier ══ core ══ access ══ office router
 
-- A *provider edge* stands behind every hand-off. It speaks BGP with the gateways and with the offices of its member and
-  zone. The lab's kernel has no VRF, so a VRF is a namespace with a routing daemon of its own: one per line and zone, for
-  every kind of closed network. It knows the offices of one member and zone and nothing else, so the same office prefix
-  at two members does no harm, and what an office sends arrives at the gateways at the hand-off of its own line and zone.
-- A *core* is the carrier's transport. LGWAN has one, shared by all members, as in reality; an ``ip_vpn`` and every other
-  private network has one per member. It runs no routing daemon, because its routes would be a path between the members:
-  it knows the way from an access link to its provider edge and back, in a table per interface, and forwards between
-  these pairs of interfaces only. The sessions between office and provider edge cross it as in a carrier's network.
+- A *provider edge* stands behind every hand-off. It speaks BGP with the gateways and with the offices of its member
+  and zone. The lab's kernel has no VRF, so a VRF is a namespace with a routing daemon of its own: one per line and
+  zone, for every kind of closed network. It knows the offices of one member and zone and nothing else, so the same
+  office prefix at two members does no harm, and what an office sends arrives at the gateways at the hand-off of its
+  own line and zone.
+- A *core* is the carrier's transport. LGWAN has one, shared by all members, as in reality; an ``ip_vpn`` and every
+  other private network has one per member. It runs no routing daemon, because its routes would be a path between the
+  members: it knows the way from an access link to its provider edge and back, in a table per interface, and forwards
+  between these pairs of interfaces only. The sessions between office and provider edge cross it as in a carrier's
+  network.
 
 What a provider edge has learned no route for goes to the gateways' virtual address all the same (routing table
-``default``, which the kernel asks last): an office that sends to places it has no business with must be stopped by the
-gateways' rules, not by luck. Source addresses are not filtered here either: gateways must not rely on it.
+``default``, which the kernel asks last): an office that sends to places it has no business with must be stopped by
+the gateways' rules, not by luck. Source addresses are not filtered here either: gateways must not rely on it.
 """
 
 from __future__ import annotations

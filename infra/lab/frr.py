@@ -44,13 +44,14 @@ def start(wanted: Sequence[Router], known: Sequence[Process]) -> tuple[tuple[Pro
     return tuple(one for one, _ in pairs), tuple(one.name for one, fresh in pairs if fresh)
 
 
-def ask(namespace: str, command: str) -> Any:
+def ask(namespace: str, command: str) -> Mapping[str, Any]:
     """Return the answer to a ``show … json`` command of vtysh; OperationError when bgpd does not answer."""
     folder = places.router_folder(namespace)
     done = process.probe("vtysh", "--vty_socket", str(folder), "-d", "bgpd", "-c", command, timeout_s=ASK_S)
     if not done.ok:
         raise OperationError(f"{namespace}: bgpd does not answer `{command}`: {(done.stderr or done.stdout).strip()}")
-    return json.loads(done.stdout)
+    answer: Mapping[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 def is_router(name: str) -> bool:
@@ -114,5 +115,5 @@ def _started(namespace: str, folder: pathlib.Path, name: str, daemon: str) -> Pr
         pid = 0
     started = processes.started(pid)
     if started is None:
-        raise OperationError(f"{name} ended right after its start; see the machine's journal, and {folder}/{daemon}.conf")
+        raise OperationError(f"{name} ended right after its start; see the journal and {folder}/{daemon}.conf")
     return Process(name=name, pid=pid, started=started)

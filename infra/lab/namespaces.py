@@ -232,7 +232,7 @@ def _run(batches: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def _firewall(namespace: Namespace) -> list[str]:
-    """Forward between the drawn pairs only, counting each; loaded in one step, so that there is no moment without it."""
+    """Forward between the drawn pairs only and count; loaded in one step, so that there is no moment without it."""
     if not namespace.forwards:
         return []
     pairs = sorted({pair for a, b in namespace.forwards for pair in ((a, b), (b, a))})

@@ -1,11 +1,11 @@
 """The offices: a router for the LAN of every zone, and a terminal on every LAN.
 
-Zones stay apart in an office as on the line: each zone has a router of its own (the lab's kernel has no VRF, so a VRF is
-a namespace), plugged into the access links of its zone only. It speaks BGP with the provider edges of its lines, announces
-its LAN there and nothing else, and takes the backup only when the main line is gone; see `routers`.
+Zones stay apart in an office as on the line: each zone has a router of its own (the lab's kernel has no VRF, so a VRF
+is a namespace), plugged into the access links of its zone only. It speaks BGP with the provider edges of its lines,
+announces its LAN there and nothing else, and takes the backup only when the main line is gone; see `routers`.
 
-What it has learned no route for leaves by the member's first main line all the same (routing table ``default``, which the
-kernel asks last), so that the gateways see it and their rules decide; a zone without a main line reaches nothing.
+What it has learned no route for leaves by the member's first main line all the same (routing table ``default``, which
+the kernel asks last), so that the gateways see it and their rules decide; a zone without a main line reaches nothing.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """What the routers of carriers and offices say to whom: the configuration of their routing daemons. Pure.
 
-A provider edge takes what the gateways announce to the office routers of its member and zone, and these offices' own LAN
-prefixes to both gateways; everything else is filtered on both sides, as a carrier does with its customers. An office
-router prefers its main line by local preference, so that a backup carries nothing while the main is there.
+A provider edge takes what the gateways announce to the office routers of its member and zone, and these offices' own
+LAN prefixes to both gateways; everything else is filtered on both sides, as a carrier does with its customers. An
+office router prefers its main line by local preference, so that a backup carries nothing while the main is there.
 
-The sessions with the gateways have the timers of the hand-off. Those between provider edge and office are the carrier's
-own matter; they cross the core, so they are multihop sessions with BFD of their own (RFC 5883). What is learned there gets
-the core's near end as next hop: FRR 8.4 sometimes keeps a path invalid for ever when its next hop is a multihop neighbor
-whose session went down and came back.
+The sessions with the gateways have the timers of the hand-off. Those between provider edge and office are the
+carrier's own matter; they cross the core, so they are multihop sessions with BFD of their own (RFC 5883). What is
+learned there gets the core's near end as next hop: FRR 8.4 sometimes keeps a path invalid for ever when its next hop
+is a multihop neighbor whose session went down and came back.
 """
 
 from __future__ import annotations

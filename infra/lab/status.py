@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from infra import process
-from infra.lab import places, processes
+from infra.lab import faults, places, processes, traffic
 from infra.lab import state as state_file
+from infra.lab.faults import Cut
+from infra.lab.traffic import Traffic
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,10 @@ class LabStatus:
     carriers: tuple[str, ...]
     """Closed network, or closed network and member, of each provider edge."""
     offices: tuple[OfficeStatus, ...]
+    lines: tuple[Traffic, ...]
+    """What each hand-off has carried."""
+    cuts: tuple[Cut, ...]
+    """Where lines are cut."""
 
 
 def status(stack: str) -> LabStatus:
@@ -63,6 +69,8 @@ def status(stack: str) -> LabStatus:
             )
             for m, o in dict.fromkeys((member, office) for member, office, _ in terminals)
         ),
+        lines=traffic.traffic(stack),
+        cuts=faults.cuts(stack),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the lines of a lab have carried: counters of what provider edges forwarded, without the routers' own sessions."""
+"""What the lines of a lab have carried: what provider edges forwarded, without the routers' own sessions."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import os
 import pathlib
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -126,8 +127,6 @@ def pair(plan: Plan) -> Iterator[Pair]:
 @contextlib.contextmanager
 def echo(namespace: str) -> Iterator[None]:
     """Answer everything that comes to port 8080 with itself, over UDP and TCP."""
-    import subprocess
-
     argv = ["ip", "netns", "exec", namespace, sys.executable, "-c", ECHO]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -166,8 +165,8 @@ def _make_gateway(plan: Plan, number: int, name: str, server: str) -> None:
     # Like a gateway without any declared exception: nothing between two hand-offs.
     rules = 'table inet t { chain f { type filter hook forward priority 0; iifname "h*" oifname "h*" drop; }; }'
     process.run("ip", "netns", "exec", name, "nft", "-f", "-", stdin=rules)
-    process.run("ip", "netns", "exec", name, "sh", "-c",
-                "cd /proc/sys/net/ipv4; echo 1 >ip_forward; echo 0 >conf/all/rp_filter; echo 0 >conf/default/rp_filter")  # fmt: skip
+    settings = "echo 1 >ip_forward; for what in all default; do echo 0 >conf/$what/rp_filter; done"
+    process.run("ip", "netns", "exec", name, "sh", "-c", f"cd /proc/sys/net/ipv4; {settings}")
     for index, (line, handoff) in enumerate(handoffs(plan)):
         segment = plan.network.segment_by_name[handoff.segment]
         switch = underlay.namespace_of(plan.stack, underlay.edge(line.site))
@@ -198,7 +197,8 @@ def _start_daemons(plan: Plan, number: int, name: str) -> pathlib.Path:
         control = ("--bfdctl", f"{folder}/bfdd.sock") if daemon == "bfdd" else ()
         process.run("ip", "netns", "exec", name, frr.program(daemon) or daemon, "--daemon",
                     "--pid_file", f"{folder}/{daemon}.pid", "--config_file", f"{folder}/{daemon}.conf",
-                    "--socket", f"{folder}/zebra.sock", "--vty_socket", str(folder), "--vty_port", "0", *control)  # fmt: skip
+                    "--socket", f"{folder}/zebra.sock", "--vty_socket", str(folder), "--vty_port", "0",
+                    *control)  # fmt: skip
     return folder
 
 

@@ -26,7 +26,7 @@ from infra.plan.model import Plan
 from network.errors import EnvironmentLackError, InputError
 from tests.lab_unit import gateways
 from tests.lab_unit.gateways import SERVERS, Pair, await_true, handoffs, terminal
-from tests.lab_unit.guests import lab_traces, needs_root, reach_all
+from tests.lab_unit.guests import lab_traces, listening, needs_root, reach, reach_all
 from tests.lab_unit.small import MEMBERS, ZONES, small_plan
 
 pytestmark = [needs_root, pytest.mark.skipif(frr.program("bgpd") is None, reason="needs FRR")]
@@ -242,9 +242,10 @@ def test_members_and_zones_never_reach_each_other(plan: Plan, pair: Pair, state:
         wanted = {who: ("b" if f"{who[0]}-main" in cut else "m") for who in LANS}
         await_true(lambda: all(_way(plan, *who) == way for who, way in wanted.items()), 10, "the offices have moved")
         terminals = {who: terminal(plan, *who) for who in LANS}
-        with gateways.echo(terminals["tsuno", "mynumber"]), gateways.echo(terminals["nishiki", "lgwan"]):
+        with listening(terminals["tsuno", "mynumber"]), listening(terminals["nishiki", "lgwan"]):
             targets = {("tsuno", "mynumber"): "10.2.0.10", ("nishiki", "lgwan"): "10.1.64.10"}
-            # A connection is enough: the echo would only wait for more.
+            for target, address in targets.items():
+                assert reach(terminals[target], address) == address, "the listener is there"
             tried = reach_all(
                 {
                     (source, target): (terminals[source], address)
@@ -276,10 +277,13 @@ def test_a_dead_routing_daemon_is_started_again_and_nothing_else(plan: Plan, pai
     processes.end([daemon])
     assert lab.up_network(plan) == ("pe.tsuno-main.lgwan/bgpd: started",)
     await_true(lambda: converged(pair), CONVERGED_S, "its sessions are back")
-    state_file.path(STACK).unlink()  # as if `up` had been killed before it wrote anything down
-    old = {p.pid for p in known.processes if p.pid != daemon.pid}
-    assert len(lab.up_network(plan)) == 36
-    assert not [pid for pid in old if processes.started(pid)], "an unknown daemon would hold the sockets"
+    forgotten = [p for p in known.processes if p.name.startswith("pe.tsuno-backup.lgwan/")]
+    others = tuple(p for p in known.processes if p not in forgotten)
+    state_file.save(dataclasses.replace(known, processes=others))  # as if `up` had been killed before it wrote it down
+    changes = lab.up_network(plan)
+    assert {f"{p.name}: started" for p in forgotten} <= set(changes)
+    assert len(changes) == 4, "and bgpd of the other one, which the old state does not know"
+    assert not [p for p in forgotten if processes.alive(p)], "an unknown daemon would hold the sockets"
     await_true(lambda: converged(pair), CONVERGED_S, "its sessions are back")
 
 
