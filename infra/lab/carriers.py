@@ -15,6 +15,9 @@ A packet's way over one line, from left to right, with the places where `faults`
   between these pairs of interfaces only. The sessions between office and provider edge cross it as in a carrier's
   network.
 
+A line carries what was contracted, no more: the cable between provider edge and core is limited in both directions, for
+each zone by itself.
+
 What a provider edge has learned no route for goes to the gateways' virtual address all the same (routing table
 ``default``, which the kernel asks last): an office that sends to places it has no business with must be stopped by
 the gateways' rules, not by luck. Source addresses are not filtered here either: gateways must not rely on it.
@@ -125,7 +128,8 @@ def draw(plan: Plan) -> Drawing:
         part = _transport(edge, here, FIRST_TABLE + 2 * number)
         cores.setdefault(part.name, []).append(part)
         cables.append(Cable(ends=(edge.switch, edge.outside), about=f"hand-off {edge.handoff.segment}"))
-        cables.append(Cable(ends=(edge.inside, edge.core), about=f"carrier of {edge.handoff.segment}"))
+        about = f"carrier of {edge.handoff.segment}"
+        cables.append(Cable(ends=(edge.inside, edge.core), about=about, rate_mbps=edge.line.mbps))
     for link in links:
         about = f"{link.line.name} {link.lan.office}/{link.lan.zone}"
         cables.append(Cable(ends=(link.core, link.office), about=about))

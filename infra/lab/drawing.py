@@ -42,6 +42,8 @@ class Cable:
     about: str
     """What it stands for; shown as alias by `ip link`."""
     mtu: int = 1500
+    rate_mbps: int | None = None
+    """What it carries in each direction; None: as much as the machine can."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, order=True)

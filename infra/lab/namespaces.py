@@ -9,7 +9,7 @@ from typing import Any
 
 from infra import process
 from infra.lab import places, processes
-from infra.lab.drawing import DEFAULT, EVERYWHERE, MAIN, Bridge, Drawing, Namespace, Port, Selection
+from infra.lab.drawing import DEFAULT, EVERYWHERE, MAIN, Bridge, Cable, Drawing, Namespace, Port, Selection
 
 ALIAS = "lab: "
 """How the alias of every interface of ours begins; others in our namespaces are left alone."""
@@ -18,6 +18,12 @@ TABLE = "kumiai_lab"
 PAIRS = "pairs"
 """The set of pairs (in, out) between which a namespace forwards; every pair counts what it lets through."""
 IP_S = 30
+BURST_S = 0.01
+"""How long a limited cable may send at full speed; shorter than a tick of the kernel would starve it."""
+MIN_BURST_BYTES = 1 << 16
+"""A segment that the kernel has not cut into packets yet must fit."""
+QUEUE_MS = 100
+"""The longest wait in front of a limited cable; then packets are dropped, as a carrier does."""
 
 TABLES = {"main": MAIN, "default": DEFAULT}
 """Names that iproute2 gives to tables."""
@@ -46,7 +52,7 @@ def apply(stack: str, drawing: Drawing, whole: Drawing | None = None) -> tuple[s
     pulled = _pull(_pulling(drawing, whole or drawing, state))
     plugged = _run(_plugging(drawing, {name: _links(name) for name in mentioned} if pulled else state))
     state = {name: _links(name) for name in mentioned} if pulled or plugged else state
-    changes += [*pulled, *plugged, *_run(_addressing(drawing, state))]
+    changes += [*pulled, *plugged, *_run(_addressing(drawing, state)), *_run(_limits(drawing, state), "tc")]
     for namespace in drawing.namespaces:
         changes += _run({namespace.name: _routing(namespace)})
         changes += _firewall(namespace)
@@ -161,18 +167,18 @@ def _addressing(drawing: Drawing, state: Mapping[str, Links]) -> dict[str, list[
         if "UP" not in state[name]["lo"]["flags"]:
             batches[name].append("link set dev lo up")
     for bridge in drawing.bridges:
-        batches[bridge.namespace] += _interface(state[bridge.namespace][bridge.name], bridge, "switch")
+        batches[bridge.namespace] += _interface(state[bridge.namespace][bridge.name], bridge, f"{ALIAS}switch")
     for cable in drawing.cables:
         for port in cable.ends:
-            batches[port.namespace] += _interface(state[port.namespace][port.name], port, cable.about)
+            batches[port.namespace] += _interface(state[port.namespace][port.name], port, _alias(cable))
     return batches
 
 
-def _interface(found: Link, wanted: Bridge | Port, about: str) -> list[str]:
+def _interface(found: Link, wanted: Bridge | Port, alias: str) -> list[str]:
     """Return the commands that turn ``found`` into ``wanted``."""
     commands = []
-    if found.get("ifalias") != ALIAS + about:
-        commands.append(f'link set dev {wanted.name} alias "{ALIAS}{about}"')
+    if found.get("ifalias") != alias:
+        commands.append(f'link set dev {wanted.name} alias "{alias}"')
     if isinstance(wanted, Port) and wanted.bridge is not None and found.get("master") != wanted.bridge:
         commands.append(f"link set dev {wanted.name} master {wanted.bridge}")
     here = [f"{a['local']}/{a['prefixlen']}" for a in found["addr_info"] if a.get("family") == "inet"]
@@ -183,6 +189,27 @@ def _interface(found: Link, wanted: Bridge | Port, about: str) -> list[str]:
     if "UP" not in found["flags"]:
         commands.append(f"link set dev {wanted.name} up")
     return commands
+
+
+def _limits(drawing: Drawing, state: Mapping[str, Links]) -> dict[str, list[str]]:
+    """Return the commands per namespace that limit what is sent into cables with a rate."""
+    batches: dict[str, list[str]] = {name: [] for name in state}
+    for cable in drawing.cables:
+        for port in cable.ends:
+            found = state[port.namespace][port.name]
+            # The alias names the rate, so that another rate is seen as well as a limit that is gone.
+            if cable.rate_mbps is not None and (found.get("ifalias"), found["qdisc"]) != (_alias(cable), "tbf"):
+                burst = max(MIN_BURST_BYTES, round(cable.rate_mbps * 1e6 / 8 * BURST_S))
+                batches[port.namespace].append(
+                    f"qdisc replace dev {port.name} root tbf "
+                    f"rate {cable.rate_mbps}mbit burst {burst} latency {QUEUE_MS}ms"
+                )
+    return batches
+
+
+def _alias(cable: Cable) -> str:
+    rate = "" if cable.rate_mbps is None else f", {cable.rate_mbps} Mbit/s"
+    return f"{ALIAS}{cable.about}{rate}"
 
 
 def _routing(namespace: Namespace) -> list[str]:
@@ -220,13 +247,13 @@ def _rule_line(verb: str, selection: Selection) -> str:
     return f"rule {verb} pref {RULE_PRIORITY} iif {selection.interface} lookup {selection.table}"
 
 
-def _run(batches: Mapping[str, Iterable[str]]) -> list[str]:
-    """Run the commands, one `ip -batch` per namespace, and return them as changes."""
+def _run(batches: Mapping[str, Iterable[str]], program: str = "ip") -> list[str]:
+    """Run the commands, one `ip -batch` (or `tc -batch`) per namespace, and return them as changes."""
     changes = []
     for namespace, commands in batches.items():
         lines = list(commands)
         if lines:
-            process.run("ip", "-n", namespace, "-batch", "-", stdin="\n".join(lines) + "\n", timeout_s=IP_S)
+            process.run(program, "-n", namespace, "-batch", "-", stdin="\n".join(lines) + "\n", timeout_s=IP_S)
             changes += [f"{namespace}: {line}" for line in lines]
     return changes
 

@@ -26,14 +26,18 @@ class Traffic:
 def traffic(stack: str) -> tuple[Traffic, ...]:
     """Return the counters of all hand-offs of the stack's lab, by line and zone."""
     names = [(places.parts(name), name) for name in places.existing(stack)]
-    return tuple(_read(parts[1], parts[2], name) for parts, name in names if parts[0] == "pe")
+    found = (_read(parts[1], parts[2], name) for parts, name in names if parts[0] == "pe")
+    return tuple(one for one in found if one is not None)
 
 
-def _read(line: str, zone: str, namespace: str) -> Traffic:
+def _read(line: str, zone: str, namespace: str) -> Traffic | None:
+    """Return the counters of one provider edge; None when it has none, which `lab up` repairs."""
     argv = ("ip", "netns", "exec", namespace, "nft", "-j", "list", "set", "inet", namespaces.TABLE, namespaces.PAIRS)
-    listed = json.loads(process.run(*argv))
+    asked = process.probe(*argv)
+    if not asked.ok:
+        return None
     up, down = {"packets": 0, "bytes": 0}, {"packets": 0, "bytes": 0}
-    for item in listed["nftables"]:
+    for item in json.loads(asked.stdout)["nftables"]:
         for element in item.get("set", {}).get("elem", ()):
             incoming, _ = element["elem"]["val"]["concat"]
             side = up if incoming.startswith("c") else down  # named by `carriers`: c to the core, h to the hand-off
