@@ -12,6 +12,7 @@ ca-certificates             pip, Go modules, image build: verified downloads
 debian-archive-keyring      image build: verifies the packages of the guest
 e2fsprogs                   image build: mke2fs makes the disk
 curl                        lab and demo: a person at an office terminal
+frr                         lab: routers of carriers and offices
 genisoimage                 libvirt plugin: the cloud-init disk
 iproute2                    lab: namespaces, bridges, links
 libvirt-clients             checks of the live machines: virsh
@@ -84,9 +85,9 @@ if ! apt-get install --simulate --quiet --quiet --no-install-recommends $missing
     install
 fi
 
-# Nor should they start with the machine: they are here for the tests.
+# Nor should they start with the machine: they are here for the lab and the tests.
 if command -v systemctl >/dev/null; then
-    for unit in haproxy keepalived postgresql; do
+    for unit in frr haproxy keepalived postgresql; do
         case " $missing " in *" $unit "*) systemctl disable --quiet "$unit" || true ;; esac
     done
 fi

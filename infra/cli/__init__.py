@@ -13,6 +13,7 @@ from infra.cli import (
     hosts,
     lab,
     link,
+    lines,
     plan,
     preview,
     render,
@@ -31,6 +32,7 @@ __all__ = [
     "hosts",
     "lab",
     "link",
+    "lines",
     "main",
     "plan",
     "preview",
@@ -50,7 +52,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure):
+for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure, lines):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import rich.box
 import typer
@@ -14,6 +14,8 @@ from infra.cli import common
 
 if TYPE_CHECKING:
     from infra.lab import LabStatus
+    from infra.lab.traffic import Traffic
+    from infra.plan.model import Plan
 
 app = typer.Typer(no_args_is_help=True, help="Simulate hosts, carriers and offices on this machine, in namespaces.")
 
@@ -65,6 +67,47 @@ def status(stack: common.StackArgument, as_json: common.JsonFlag = False) -> Non
         raise OperationError(f"the lab of {found.stack} is not up; run: kumiai lab up {stack}")
 
 
+@app.command()
+def cut(
+    stack: common.StackArgument,
+    line: Annotated[str, typer.Argument(metavar="LINE", help="The line's id, such as nishiki-main.")],
+    at: Annotated[
+        Literal["access", "carrier", "handoff"],
+        typer.Option(help="Between office and carrier, inside the carrier, or between carrier and data center."),
+    ] = "carrier",
+) -> None:
+    """Cut LINE in the lab of STACK: packets vanish in both directions, and no interface goes down.
+
+    Example: kumiai lab cut demo nishiki-main --at access
+    """
+    from infra.lab import faults
+
+    faults.cut(_plan(stack), line, at)
+    common.err.print(f"{line} is cut at the {at}; `kumiai lab restore {stack} {line}` restores it", markup=False)
+
+
+@app.command()
+def restore(
+    stack: common.StackArgument,
+    line: Annotated[str, typer.Argument(metavar="LINE", help="The line's id, such as nishiki-main.")],
+) -> None:
+    """Restore LINE in the lab of STACK, wherever it was cut.
+
+    Example: kumiai lab restore demo nishiki-main
+    """
+    from infra.lab import faults
+
+    undone = faults.restore(_plan(stack), line)
+    where = " and ".join(f"at the {one.place}" for one in undone)
+    common.err.print(f"{line} was cut {where}; it is whole again" if undone else f"{line} is not cut", markup=False)
+
+
+def _plan(stack: str) -> Plan:
+    import infra.plan
+
+    return infra.plan.current(common.stack_file(stack), common.as_of_date(None))
+
+
 def _name(stack: str) -> str:
     """Return the stack's name; its file may be gone by now, the lab must go all the same."""
     from infra.lab import places
@@ -85,7 +128,20 @@ def _tables(found: LabStatus) -> tuple[Table, ...]:
     offices = _table("Offices", "member", "office", "terminals on")
     for office in found.offices:
         offices.add_row(office.member, office.office, ", ".join(office.zones))
-    return hosts, carriers, offices
+    lines = _table("Lines, and what they carried (users' packets only)", "line", "zone", "", "up", "down")
+    for one in found.lines:
+        cuts = ", ".join(f"cut at the {cut.place}" for cut in found.cuts if cut.line == one.line)
+        up, down = (f"{packets} packets, {_size(size)}" for packets, size in _directions(one))
+        lines.add_row(one.line, one.zone, cuts or "whole", up, down, style="bold red" if cuts else None)
+    return hosts, carriers, offices, lines
+
+
+def _directions(one: Traffic) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (one.packets_up, one.bytes_up), (one.packets_down, one.bytes_down)
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -102,7 +102,7 @@ def start(stack: str, host: str, name: str, known: Process | None) -> Process:
     if known is not None and processes.alive(known):
         return known
     pid_file = places.run_folder(stack) / host / "libvirt" / f"{name}.pid"
-    _take_over_or_clear(stack, host, pid_file)
+    processes.end_recorded(pid_file, underlay.namespace_of(stack, host))
     mounts = [str(path) for pair in folders(stack, host).items() for path in pair]
     daemon = (name, "--daemon", "--pid-file", f"/run/libvirt/{name}.pid")
     config = ("--config", "/etc/libvirt/libvirtd.conf") if name == "libvirtd" else ()
@@ -132,14 +132,3 @@ def await_answer(stack: str, host: str) -> None:
         + "".join(f"\n  {line.partition(' error : ')[2]}" for line in errors[-3:])
         + f"\n  the whole log: {log}"
     )
-
-
-def _take_over_or_clear(stack: str, host: str, pid_file: pathlib.Path) -> None:
-    """End a daemon that an interrupted run started without having noted it."""
-    try:
-        pid = int(pid_file.read_text())
-    except (FileNotFoundError, ValueError):
-        return
-    started = processes.started(pid)
-    if started is not None and pid in processes.inside([underlay.namespace_of(stack, host)]):
-        processes.end([Process(name=pid_file.stem, pid=pid, started=started)])

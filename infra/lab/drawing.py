@@ -9,6 +9,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 MAIN = 254
 """Number of the kernel's main routing table."""
+DEFAULT = 253
+"""Number of the routing table that the kernel asks when no other one has a route; routing daemons do not see it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,8 @@ class Cable:
     about: str
     """What it stands for; shown as alias by `ip link`."""
     mtu: int = 1500
+    rate_mbps: int | None = None
+    """What it carries in each direction; None: as much as the machine can."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, order=True)

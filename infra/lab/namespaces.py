@@ -9,13 +9,24 @@ from typing import Any
 
 from infra import process
 from infra.lab import places, processes
-from infra.lab.drawing import EVERYWHERE, MAIN, Bridge, Drawing, Namespace, Port, Selection
+from infra.lab.drawing import DEFAULT, EVERYWHERE, MAIN, Bridge, Cable, Drawing, Namespace, Port, Selection
 
 ALIAS = "lab: "
 """How the alias of every interface of ours begins; others in our namespaces are left alone."""
 RULE_PRIORITY = 1000
 TABLE = "kumiai_lab"
+PAIRS = "pairs"
+"""The set of pairs (in, out) between which a namespace forwards; every pair counts what it lets through."""
 IP_S = 30
+BURST_S = 0.01
+"""How long a limited cable may send at full speed; shorter than a tick of the kernel would starve it."""
+MIN_BURST_BYTES = 1 << 16
+"""A segment that the kernel has not cut into packets yet must fit."""
+QUEUE_MS = 100
+"""The longest wait in front of a limited cable; then packets are dropped, as a carrier does."""
+
+TABLES = {"main": MAIN, "default": DEFAULT}
+"""Names that iproute2 gives to tables."""
 
 Link = Mapping[str, Any]
 """What iproute2 says about one interface."""
@@ -38,10 +49,10 @@ def apply(stack: str, drawing: Drawing, whole: Drawing | None = None) -> tuple[s
         changes += _settings(namespace)
     mentioned = sorted(_mentioned(drawing))
     state = {name: _links(name) for name in mentioned}
-    pulled = _run(_pulling(drawing, whole or drawing, state))
+    pulled = _pull(_pulling(drawing, whole or drawing, state))
     plugged = _run(_plugging(drawing, {name: _links(name) for name in mentioned} if pulled else state))
     state = {name: _links(name) for name in mentioned} if pulled or plugged else state
-    changes += [*pulled, *plugged, *_run(_addressing(drawing, state))]
+    changes += [*pulled, *plugged, *_run(_addressing(drawing, state)), *_run(_limits(drawing, state), "tc")]
     for namespace in drawing.namespaces:
         changes += _run({namespace.name: _routing(namespace)})
         changes += _firewall(namespace)
@@ -113,6 +124,20 @@ def _pulling(drawing: Drawing, whole: Drawing, state: Mapping[str, Links]) -> di
     return batches
 
 
+def _pull(batches: Mapping[str, Sequence[str]]) -> list[str]:
+    """Run the commands of `_pulling`; a cable whose other end's namespace is just going away goes by itself."""
+    changes = []
+    for namespace, commands in batches.items():
+        if commands:
+            argv = ("ip", "-n", namespace, "-force", "-batch", "-")
+            done = process.probe(*argv, stdin="\n".join(commands) + "\n", timeout_s=IP_S)
+            left = {f"link del dev {link}" for link in _links(namespace)} & set(commands)
+            if left:
+                raise process.CommandError(argv, done.returncode, done.stderr)
+            changes += [f"{namespace}: {command}" for command in commands]
+    return changes
+
+
 def _plugging(drawing: Drawing, state: Mapping[str, Links]) -> dict[str, list[str]]:
     """Return the commands per namespace that make the missing bridges and cables."""
     batches: dict[str, list[str]] = {name: [] for name in state}
@@ -142,18 +167,18 @@ def _addressing(drawing: Drawing, state: Mapping[str, Links]) -> dict[str, list[
         if "UP" not in state[name]["lo"]["flags"]:
             batches[name].append("link set dev lo up")
     for bridge in drawing.bridges:
-        batches[bridge.namespace] += _interface(state[bridge.namespace][bridge.name], bridge, "switch")
+        batches[bridge.namespace] += _interface(state[bridge.namespace][bridge.name], bridge, f"{ALIAS}switch")
     for cable in drawing.cables:
         for port in cable.ends:
-            batches[port.namespace] += _interface(state[port.namespace][port.name], port, cable.about)
+            batches[port.namespace] += _interface(state[port.namespace][port.name], port, _alias(cable))
     return batches
 
 
-def _interface(found: Link, wanted: Bridge | Port, about: str) -> list[str]:
+def _interface(found: Link, wanted: Bridge | Port, alias: str) -> list[str]:
     """Return the commands that turn ``found`` into ``wanted``."""
     commands = []
-    if found.get("ifalias") != ALIAS + about:
-        commands.append(f'link set dev {wanted.name} alias "{ALIAS}{about}"')
+    if found.get("ifalias") != alias:
+        commands.append(f'link set dev {wanted.name} alias "{alias}"')
     if isinstance(wanted, Port) and wanted.bridge is not None and found.get("master") != wanted.bridge:
         commands.append(f"link set dev {wanted.name} master {wanted.bridge}")
     here = [f"{a['local']}/{a['prefixlen']}" for a in found["addr_info"] if a.get("family") == "inet"]
@@ -164,6 +189,27 @@ def _interface(found: Link, wanted: Bridge | Port, about: str) -> list[str]:
     if "UP" not in found["flags"]:
         commands.append(f"link set dev {wanted.name} up")
     return commands
+
+
+def _limits(drawing: Drawing, state: Mapping[str, Links]) -> dict[str, list[str]]:
+    """Return the commands per namespace that limit what is sent into cables with a rate."""
+    batches: dict[str, list[str]] = {name: [] for name in state}
+    for cable in drawing.cables:
+        for port in cable.ends:
+            found = state[port.namespace][port.name]
+            # The alias names the rate, so that another rate is seen as well as a limit that is gone.
+            if cable.rate_mbps is not None and (found.get("ifalias"), found["qdisc"]) != (_alias(cable), "tbf"):
+                burst = max(MIN_BURST_BYTES, round(cable.rate_mbps * 1e6 / 8 * BURST_S))
+                batches[port.namespace].append(
+                    f"qdisc replace dev {port.name} root tbf "
+                    f"rate {cable.rate_mbps}mbit burst {burst} latency {QUEUE_MS}ms"
+                )
+    return batches
+
+
+def _alias(cable: Cable) -> str:
+    rate = "" if cable.rate_mbps is None else f", {cable.rate_mbps} Mbit/s"
+    return f"{ALIAS}{cable.about}{rate}"
 
 
 def _routing(namespace: Namespace) -> list[str]:
@@ -189,7 +235,7 @@ def _seen(route: Mapping[str, Any]) -> tuple[str, str | None, int]:
     prefix = str(EVERYWHERE) if route["dst"] == "default" else route["dst"]
     prefix = prefix if "/" in prefix else f"{prefix}/32"
     table = route.get("table", MAIN)
-    return prefix, route.get("gateway"), MAIN if table == "main" else int(table)
+    return prefix, route.get("gateway"), TABLES[table] if table in TABLES else int(table)
 
 
 def _way_line(prefix: str, via: str | None, table: int) -> str:
@@ -201,19 +247,19 @@ def _rule_line(verb: str, selection: Selection) -> str:
     return f"rule {verb} pref {RULE_PRIORITY} iif {selection.interface} lookup {selection.table}"
 
 
-def _run(batches: Mapping[str, Iterable[str]]) -> list[str]:
-    """Run the commands, one `ip -batch` per namespace, and return them as changes."""
+def _run(batches: Mapping[str, Iterable[str]], program: str = "ip") -> list[str]:
+    """Run the commands, one `ip -batch` (or `tc -batch`) per namespace, and return them as changes."""
     changes = []
     for namespace, commands in batches.items():
         lines = list(commands)
         if lines:
-            process.run("ip", "-n", namespace, "-batch", "-", stdin="\n".join(lines) + "\n", timeout_s=IP_S)
+            process.run(program, "-n", namespace, "-batch", "-", stdin="\n".join(lines) + "\n", timeout_s=IP_S)
             changes += [f"{namespace}: {line}" for line in lines]
     return changes
 
 
 def _firewall(namespace: Namespace) -> list[str]:
-    """Forward between the drawn pairs only; loaded in one step, so that there is no moment without it."""
+    """Forward between the drawn pairs only and count; loaded in one step, so that there is no moment without it."""
     if not namespace.forwards:
         return []
     pairs = sorted({pair for a, b in namespace.forwards for pair in ((a, b), (b, a))})
@@ -225,9 +271,10 @@ def _firewall(namespace: Namespace) -> list[str]:
         return []
     rules = (
         f"table inet {TABLE}\ndelete table inet {TABLE}\n"
-        f'table inet {TABLE} {{\n comment "{digest}"\n chain forward {{\n'
+        f'table inet {TABLE} {{\n comment "{digest}"\n'
+        f" set {PAIRS} {{\n  type ifname . ifname\n  counter\n  elements = {{ {elements} }}\n }}\n chain forward {{\n"
         "  type filter hook forward priority filter; policy drop;\n"
-        f"  iifname . oifname {{ {elements} }} accept\n }}\n}}\n"
+        f"  iifname . oifname @{PAIRS} accept\n }}\n}}\n"
     )
     process.run(*enter, "-f", "-", stdin=rules)
     return [f"{namespace.name}: forwards between {len(namespace.forwards)} pairs of interfaces"]

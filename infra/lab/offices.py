@@ -1,8 +1,11 @@
-"""The offices: a router with a LAN per zone, and a terminal on every LAN.
+"""The offices: a router for the LAN of every zone, and a terminal on every LAN.
 
-Zones stay apart in an office as on the line: a LAN's packets leave by the access link of its zone, wherever they go to,
-and nothing is forwarded between two LANs. The member's first main line carries them; main lines to other sites carry
-what is addressed to that site. Backup lines are plugged in and forward, but no route leads to them.
+Zones stay apart in an office as on the line: each zone has a router of its own (the lab's kernel has no VRF, so a VRF
+is a namespace), plugged into the access links of its zone only. It speaks BGP with the provider edges of its lines,
+announces its LAN there and nothing else, and takes the backup only when the main line is gone; see `routers`.
+
+What it has learned no route for leaves by the member's first main line all the same (routing table ``default``, which
+the kernel asks last), so that the gateways see it and their rules decide; a zone without a main line reaches nothing.
 """
 
 from __future__ import annotations
@@ -12,28 +15,24 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from infra.lab import carriers, places
 from infra.lab.carriers import AccessLink
-from infra.lab.drawing import EVERYWHERE, Bridge, Cable, Drawing, Namespace, Port, Selection, Way
+from infra.lab.drawing import DEFAULT, EVERYWHERE, Bridge, Cable, Drawing, Namespace, Port, Way
 from infra.plan.model import Plan
 from network.errors import InputError
-from network.model import NetworkPlan, OfficeLan
+from network.model import OfficeLan
 
-FIRST_TABLE = 100
 TERMINAL = "eth0"
 
 
 def draw(plan: Plan) -> Drawing:
-    """Return every office with its LANs and terminals."""
+    """Return the routers of every office with their LANs and terminals."""
     links = carriers.access_links(plan)
-    offices: dict[str, list[OfficeLan]] = {}
-    for lan in plan.network.offices:
-        offices.setdefault(places.namespace(plan.stack, "office", lan.member, lan.office), []).append(lan)
     terminals = [_terminal(plan.stack, lan) for lan in plan.network.offices]
     return Drawing(
         namespaces=(
-            *(_router(plan.network, name, lans, links) for name, lans in offices.items()),
+            *(_router(plan.stack, lan, [link for link in links if link.lan == lan]) for lan in plan.network.offices),
             *(namespace for namespace, _ in terminals),
         ),
-        bridges=tuple(_lan(name, lan) for name, lans in offices.items() for lan in lans),
+        bridges=tuple(_lan(plan.stack, lan) for lan in plan.network.offices),
         cables=tuple(cable for _, cable in terminals),
     )
 
@@ -60,43 +59,31 @@ def _host(prefix: IPv4Network, number: int) -> IPv4Address:
     return prefix[number - 1] if prefix.prefixlen == 31 else prefix[number]
 
 
-def _lan(namespace: str, lan: OfficeLan) -> Bridge:
+def _lan(stack: str, lan: OfficeLan) -> Bridge:
     addresses = tuple(router_address(prefix) for prefix in lan.prefixes)
-    return Bridge(namespace=namespace, name=lan_interface(lan.zone), addresses=addresses)
+    return Bridge(namespace=carriers.office_router(stack, lan), name=lan_interface(lan.zone), addresses=addresses)
 
 
 def _terminal(stack: str, lan: OfficeLan) -> tuple[Namespace, Cable]:
     name = places.namespace(stack, "terminal", lan.member, lan.office, lan.zone)
     way = Way(prefix=EVERYWHERE, via=router_address(lan.prefixes[0]).ip)
     terminal = Port(namespace=name, name=TERMINAL, addresses=tuple(terminal_address(p) for p in lan.prefixes))
-    router = places.namespace(stack, "office", lan.member, lan.office)
+    router = carriers.office_router(stack, lan)
     socket = Port(namespace=router, name=places.interface("t", lan.zone), bridge=lan_interface(lan.zone))
     cable = Cable(ends=(terminal, socket), about=f"terminal {lan.member}/{lan.office}/{lan.zone}")
     return Namespace(name=name, ways=(way,)), cable
 
 
-def _router(network: NetworkPlan, name: str, lans: Sequence[OfficeLan], links: Sequence[AccessLink]) -> Namespace:
-    forwards: list[tuple[str, str]] = []
-    ways: list[Way] = []
-    selections: list[Selection] = []
-    for table, lan in enumerate(lans, start=FIRST_TABLE):
-        here = [link for link in links if link.lan is lan]
-        forwards += [(lan_interface(lan.zone), link.office.name) for link in here]
-        selections.append(Selection(interface=lan_interface(lan.zone), table=table))
-        ways += _ways(network, lan, [link for link in here if link.line.role == "main"], table)
-    return Namespace(name=name, forwards=tuple(forwards), ways=tuple(ways), selections=tuple(selections))
-
-
-def _ways(network: NetworkPlan, lan: OfficeLan, main: Sequence[AccessLink], table: int) -> list[Way]:
-    """Return the routes of one LAN; without a main line for its zone it reaches nothing."""
-    if not main:
-        return [Way(prefix=EVERYWHERE, via=None, table=table)]
-    others = [
-        Way(prefix=prefix, via=link.carrier.addresses[0].ip, table=table)
-        for link in main[1:]
-        for segment in network.segments
-        if segment.site == link.line.site and segment.site != main[0].line.site and lan.member in segment.members
-        for prefix in segment.prefixes
-        if segment.kind in ("tenant", "service")
-    ]
-    return [Way(prefix=EVERYWHERE, via=main[0].carrier.addresses[0].ip, table=table), *others]
+def _router(stack: str, lan: OfficeLan, links: Sequence[AccessLink]) -> Namespace:
+    main = [link for link in links if link.line.role == "main"][:1]
+    return Namespace(
+        name=carriers.office_router(stack, lan),
+        forwards=tuple((lan_interface(lan.zone), link.office.name) for link in links),
+        ways=(
+            *(Way(prefix=EVERYWHERE, via=link.core.addresses[0].ip, table=DEFAULT) for link in main),
+            *(
+                Way(prefix=IPv4Network((link.edge.inside.addresses[0].ip, 32)), via=link.core.addresses[0].ip)
+                for link in links
+            ),
+        ),
+    )

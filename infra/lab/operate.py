@@ -11,7 +11,19 @@ import shutil
 from collections.abc import Callable
 
 from infra import process
-from infra.lab import carriers, daemons, drawing, kvm, namespaces, offices, places, processes, underlay
+from infra.lab import (
+    carriers,
+    daemons,
+    drawing,
+    frr,
+    kvm,
+    namespaces,
+    offices,
+    places,
+    processes,
+    routers,
+    underlay,
+)
 from infra.lab import state as state_file
 from infra.lab.processes import Process
 from infra.lab.state import State
@@ -28,6 +40,8 @@ PROGRAMS = {
     "nc": "netcat-openbsd",
     "libvirtd": "libvirt-daemon libvirt-daemon-driver-qemu",
     "virtlogd": "libvirt-daemon",
+    "bgpd": "frr",
+    "vtysh": "frr",
     "virsh": "libvirt-clients",
     "qemu-system-x86_64": "qemu-system-x86",
 }
@@ -44,12 +58,7 @@ def up(plan: Plan, progress: Progress = lambda _: None) -> tuple[str, ...]:
         raise InputError(f"{plan.stack}: no host is declared with `libvirt: lab`, so there is nothing to simulate")
     check_programs(daemons_too=True)
     with state_file.locked(plan.stack):
-        changes: list[str] = []
-        known = state_file.load(plan.stack) or State(stack=plan.stack)
-        if not places.NETNS.exists():  # iproute2 is about to make it, and never removes it
-            known = dataclasses.replace(known, made=(*known.made, str(places.NETNS)))
-        state_file.save(known)
-        changes += draw_up(plan, progress)
+        known, changes = _network(plan, progress)
         progress(f"starting libvirt on {', '.join(hosts)}")
         with concurrent.futures.ThreadPoolExecutor() as pool:
             probing = None if known.accelerator else pool.submit(kvm.probe)
@@ -62,6 +71,12 @@ def up(plan: Plan, progress: Progress = lambda _: None) -> tuple[str, ...]:
                 state_file.save(known)
                 changes.append(f"guests run with {known.accelerator}")
     return tuple(changes)
+
+
+def up_network(plan: Plan, progress: Progress = lambda _: None) -> tuple[str, ...]:
+    """Do the part of `up` that needs no libvirt: namespaces, carriers and offices with their routing daemons."""
+    with state_file.locked(plan.stack):
+        return tuple(_network(plan, progress)[1])
 
 
 def draw_up(plan: Plan, progress: Progress = lambda _: None) -> list[str]:
@@ -92,12 +107,31 @@ def down(stack: str, progress: Progress = lambda _: None) -> None:
         namespaces.remove(places.existing(stack))
         progress("removing disks")
         shutil.rmtree(places.store_folder(stack), ignore_errors=True)
+        shutil.rmtree(places.routers_folder(stack), ignore_errors=True)
         for folder in known.made:
             _give_back(pathlib.Path(folder))
         shutil.rmtree(places.run_folder(stack))
-    for parent in (places.STORE, places.RUN):
+    for parent in (places.STORE, places.ROUTERS, places.RUN):
         with contextlib.suppress(OSError):  # another lab is up
             parent.rmdir()
+
+
+def _network(plan: Plan, progress: Progress) -> tuple[State, list[str]]:
+    """Draw the network and start its routing daemons; return the state and the changes."""
+    known = state_file.load(plan.stack) or State(stack=plan.stack)
+    if not places.NETNS.exists():  # iproute2 is about to make it, and never removes it
+        known = dataclasses.replace(known, made=(*known.made, str(places.NETNS)))
+    state_file.save(known)
+    changes = draw_up(plan, progress)
+    wanted = routers.routers(plan)
+    progress(f"starting {len(wanted)} routers of carriers and offices")
+    running, started = frr.start(wanted, known.processes)
+    for gone in set(places.routers_folder(plan.stack).glob("*")) - {places.router_folder(r.namespace) for r in wanted}:
+        shutil.rmtree(gone)
+    others = tuple(one for one in known.processes if not frr.is_router(one.name))
+    known = dataclasses.replace(known, processes=(*others, *running))
+    state_file.save(known)
+    return known, [*changes, *(f"{name}: started" for name in started)]
 
 
 def _give_back(folder: pathlib.Path) -> None:
@@ -114,7 +148,7 @@ def check_programs(*, daemons_too: bool) -> None:
     if os.geteuid() != 0:
         raise EnvironmentLackError("the lab makes network namespaces, which takes root; run it with sudo")
     wanted = PROGRAMS if daemons_too else {"ip": "iproute2"}
-    missing = {program: packages for program, packages in wanted.items() if shutil.which(program) is None}
+    missing = {program: packages for program, packages in wanted.items() if frr.program(program) is None}
     if missing:
         packages = sorted({package for text in missing.values() for package in text.split()})
         raise EnvironmentLackError(
@@ -135,7 +169,9 @@ def _switch(plan: Plan, edge: str) -> list[str]:
 def _start_daemons(stack: str, hosts: tuple[str, ...], known: State) -> tuple[State, list[str]]:
     """Start what does not run; the state is written as soon as each daemon is known."""
     made = {folder for host in hosts for folder in daemons.prepare(stack, host)}
-    here = tuple(one for one in known.processes if one.name.partition("/")[0] in hosts)  # others went with their host
+    here = tuple(  # others went with their host
+        one for one in known.processes if frr.is_router(one.name) or one.name.partition("/")[0] in hosts
+    )
     known = dataclasses.replace(known, processes=here, made=tuple(sorted({*known.made, *made})))
     state_file.save(known)
     before = {one.name: one for one in known.processes}

@@ -12,10 +12,12 @@ RUN = pathlib.Path("/run/kumiai-lab")
 """Sockets and bookkeeping; gone after a reboot, like the namespaces."""
 STORE = pathlib.Path("/var/lib/kumiai-lab")
 """Disks, definitions and logs of the simulated hosts: on a real disk, since images need gigabytes."""
+ROUTERS = pathlib.Path("/run/kumiai-lab-routers")
+"""What routing daemons keep; apart from `RUN`, since they give up root and could not enter it."""
 NETNS = pathlib.Path("/run/netns")
 """Where iproute2 keeps named network namespaces."""
 
-Kind = Literal["host", "edge", "underlay", "carrier", "office", "terminal"]
+Kind = Literal["host", "edge", "underlay", "carrier", "pe", "office", "terminal"]
 SOCKET_PATH_BYTES = 107
 """Longest path of a Unix socket (sun_path of unix(7) without its closing zero)."""
 
@@ -43,6 +45,16 @@ def existing(stack: str) -> tuple[str, ...]:
 def run_folder(stack: str) -> pathlib.Path:
     """Return the folder of the lab's sockets and state."""
     return RUN / stack
+
+
+def routers_folder(stack: str) -> pathlib.Path:
+    """Return the folder of the lab's routing daemons."""
+    return ROUTERS / stack
+
+
+def router_folder(namespace: str) -> pathlib.Path:
+    """Return the folder of one router's sockets and configuration, short enough for the path of a socket."""
+    return routers_folder(namespace.split(".")[1]) / interface("r", namespace)
 
 
 def store_folder(stack: str) -> pathlib.Path:

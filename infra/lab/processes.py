@@ -52,6 +52,22 @@ def inside(namespaces: Iterable[str]) -> tuple[int, ...]:
     return tuple(pid for pid in map(int, filter(str.isdigit, os.listdir(PROC))) if _is_inside(pid, wanted))
 
 
+def is_inside(pid: int, namespace: str) -> bool:
+    """Return whether the process runs inside the named network namespace."""
+    return _is_inside(pid, _identities([namespace]))
+
+
+def end_recorded(pid_file: pathlib.Path, namespace: str) -> None:
+    """End a daemon that an interrupted run started in ``namespace`` without having noted it."""
+    try:
+        pid = int(pid_file.read_text())
+    except (FileNotFoundError, ValueError):
+        return
+    began = started(pid)
+    if began is not None and is_inside(pid, namespace):
+        end([Process(name=pid_file.stem, pid=pid, started=began)])
+
+
 def end_inside(namespaces: Collection[str]) -> int:
     """End every process inside the named network namespaces and return how many there were."""
     count = 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from infra import process
-from infra.lab import places, processes
+from infra.lab import faults, places, processes, traffic
 from infra.lab import state as state_file
+from infra.lab.faults import Cut
+from infra.lab.traffic import Traffic
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,10 @@ class LabStatus:
     carriers: tuple[str, ...]
     """Closed network, or closed network and member, of each provider edge."""
     offices: tuple[OfficeStatus, ...]
+    lines: tuple[Traffic, ...]
+    """What each hand-off has carried."""
+    cuts: tuple[Cut, ...]
+    """Where lines are cut."""
 
 
 def status(stack: str) -> LabStatus:
@@ -61,8 +67,10 @@ def status(stack: str) -> LabStatus:
             OfficeStatus(
                 member=m, office=o, zones=tuple(z for member, office, z in terminals if (member, office) == (m, o))
             )
-            for m, o in (rest for kind, *rest in names if kind == "office")
+            for m, o in dict.fromkeys((member, office) for member, office, _ in terminals)
         ),
+        lines=traffic.traffic(stack),
+        cuts=faults.cuts(stack),
     )
 
 

@@ -30,6 +30,11 @@ from network.model import (
 )
 
 DATABASE_PORT = ports.PortRange("tcp", 5432, 5432)
+CARRIER_AS = 64600
+"""AS numbers and hold time of hand-offs without declared values, which only a site of simulated hosts may have: the
+first closed network has this number, the next one the following. Private numbers (RFC 6996), with BFD."""
+GATEWAY_AS = 65010
+HOLD_S = 9
 
 
 class Builder:
@@ -269,6 +274,7 @@ class Builder:
 
     def _lines(self) -> tuple[Line, ...]:
         kinds = {network.id: network.kind for network in self._declaration.closed_networks}
+        carrier_as = {network: CARRIER_AS + index for index, network in enumerate(kinds)}
         lines: list[Line] = []
         for line in self._declaration.lines:
             if (line.site, line.member) not in self._served:
@@ -283,11 +289,11 @@ class Builder:
                         peer=entry.addresses["peer"],
                         local=tuple(entry.addresses[owner] for owner in wishes.LOCAL),
                         vip=entry.addresses["vip"],
-                        routing=declared.routing if declared else "static",
-                        peer_as=declared.peer_as if declared else None,
-                        local_as=declared.local_as if declared else None,
-                        hold_s=declared.hold_s if declared else None,
-                        bfd=declared.bfd if declared else False,
+                        routing=declared.routing if declared else "bgp",
+                        peer_as=declared.peer_as if declared else carrier_as[line.closed_network],
+                        local_as=declared.local_as if declared else GATEWAY_AS,
+                        hold_s=declared.hold_s if declared else HOLD_S,
+                        bfd=declared.bfd if declared else True,
                     )
                 )
             lines.append(

@@ -101,5 +101,6 @@ def lab_traces(stack: str) -> list[str]:
     """Return everything of a lab that this machine still shows."""
     mountinfo = pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8")
     mounts = [line for line in mountinfo.splitlines() if f"/{places.prefix(stack)}" in line]
-    folders = [str(path) for path in (places.run_folder(stack), places.store_folder(stack)) if path.exists()]
+    ours = (places.run_folder(stack), places.store_folder(stack), places.routers_folder(stack))
+    folders = [str(path) for path in ours if path.exists()]
     return [*places.existing(stack), *mounts, *folders]

@@ -23,8 +23,10 @@ MEMBERS = ("nishiki", "tsuno")
 HOSTS = ("kvm01", "kvm02", "kvm03")
 
 
-def small_plan(stack: str = "small", *, members: Sequence[str] = MEMBERS, hosts: Sequence[str] = HOSTS) -> Plan:
-    """Return the plan; ``members`` and ``hosts`` may be fewer."""
+def small_plan(
+    stack: str = "small", *, members: Sequence[str] = MEMBERS, hosts: Sequence[str] = HOSTS, bgp: bool = False
+) -> Plan:
+    """Return the plan; ``members`` and ``hosts`` may be fewer, hand-offs are routed statically or by BGP."""
     tag = sum(stack.encode()) % 4096
     segments = [
         _segment(tag, 1, "management-dc1", "management", None, (), "172.16.0.0/26"),
@@ -40,7 +42,7 @@ def small_plan(stack: str = "small", *, members: Sequence[str] = MEMBERS, hosts:
                 base = IPv4Network(f"198.51.{100 + m}.{64 * r + 8 * z}/29")
                 name = f"{member}-{role}-{zone}"
                 segments.append(_segment(tag, number, name, "line", zone, (member,), str(base)))
-                handoffs.append(_handoff(zone, name, base))
+                handoffs.append(_handoff(zone, name, base, 64600 + r if bgp else None))
             lines.append(_line(member, role, net, handoffs))
         offices += [
             OfficeLan(member=member, office="honcho", zone=zone, prefixes=(IPv4Network(f"10.{m + 1}.{64 * z}.0/24"),))
@@ -120,7 +122,7 @@ def _card(node: int, card: int, segment: Segment) -> Interface:
     return Interface(segment=segment.name, name=name, mac=f"52:54:00:00:{node:02x}:{card:02x}", addresses=(address,))
 
 
-def _handoff(zone: str, segment: str, base: IPv4Network) -> Handoff:
+def _handoff(zone: str, segment: str, base: IPv4Network, peer_as: int | None) -> Handoff:
     local: tuple[IPv4Address, ...] = (base[2], base[3])
     return Handoff(
         zone=zone,
@@ -128,11 +130,11 @@ def _handoff(zone: str, segment: str, base: IPv4Network) -> Handoff:
         peer=base[1],
         local=local,
         vip=base[4],
-        routing="static",
-        peer_as=None,
-        local_as=None,
-        hold_s=None,
-        bfd=False,
+        routing="static" if peer_as is None else "bgp",
+        peer_as=peer_as,
+        local_as=None if peer_as is None else 65010,
+        hold_s=None if peer_as is None else 9,
+        bfd=peer_as is not None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The lab without daemons: namespaces of hosts, carriers and offices, the hypervisors' script applied in them."""
+"""The lab without libvirt: namespaces of hosts, carriers and offices, the hypervisors' script applied in them."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ link.connect((sys.argv[1], 9000))
 link.send(bytes(1500 - 28))
 """
 STACK = f"unit{os.getpid()}"
+TRUNK = places.interface("e", "nishiki-main-mynumber")
+"""The shared core's interface towards the provider edge of a hand-off."""
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +45,11 @@ def plan() -> Iterator[Plan]:
     """The small plan, drawn up once for all tests."""
     plan = small_plan(STACK)
     try:
-        operate.draw_up(plan)
+        lab.up_network(plan)
         apply.require_success(apply.apply(plan, views.plan_views(plan, {})))
         yield plan
     finally:
-        namespaces.remove(places.existing(STACK))
+        lab.down(STACK)
     assert lab_traces(STACK) == []
 
 
@@ -225,13 +227,15 @@ def test_a_wrong_route_in_the_shared_network_still_joins_no_two_members(plan: Pl
 @pytest.mark.parametrize(
     "damage",
     [
-        ("ip", "netns", "del", f"kl.{STACK}.office.tsuno.honcho"),
+        ("ip", "netns", "del", f"kl.{STACK}.office.tsuno.honcho.mynumber"),
         ("ip", "-n", f"kl.{STACK}.carrier.lgwan", "rule", "del", "pref", "1000"),
         ("ip", "-n", f"kl.{STACK}.carrier.lgwan", "route", "flush", "table", "1000"),
-        ("ip", "-n", f"kl.{STACK}.office.nishiki.honcho", "link", "set", "lan-lgwan", "down"),
+        ("ip", "-n", f"kl.{STACK}.office.nishiki.honcho.lgwan", "link", "set", "lan-lgwan", "down"),
         ("ip", "-n", f"kl.{STACK}.terminal.nishiki.honcho.lgwan", "addr", "flush", "dev", "eth0"),
         ("ip", "netns", "exec", f"kl.{STACK}.carrier.lgwan", "nft", "flush", "ruleset"),
         ("ip", "-n", f"kl.{STACK}.underlay", "link", "del", "underlay"),
+        ("ip", "-n", f"kl.{STACK}.pe.nishiki-main.mynumber", "route", "flush", "table", "default"),
+        ("tc", "-n", f"kl.{STACK}.carrier.lgwan", "qdisc", "del", "dev", TRUNK, "root"),
     ],
     ids=lambda argv: " ".join(argv[2:]),
 )
@@ -244,11 +248,12 @@ def test_up_repairs(plan: Plan, damage: tuple[str, ...]) -> None:
 def test_what_is_no_longer_declared_goes(plan: Plan) -> None:
     fewer = small_plan(STACK, members=("nishiki",))
     try:
-        operate.draw_up(fewer)
+        lab.up_network(fewer)
         assert not [name for name in places.existing(STACK) if "tsuno" in name]
-        assert operate.draw_up(fewer) == []
+        assert len(list(places.routers_folder(STACK).iterdir())) == 6, "4 provider edges and 2 offices"
+        assert lab.up_network(fewer) == ()
     finally:
-        operate.draw_up(plan)
+        lab.up_network(plan)
         apply.require_success(apply.apply(plan, views.plan_views(plan, {})))
     assert operate.draw_up(plan) == []
 
