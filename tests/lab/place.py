@@ -56,8 +56,8 @@ class Place:
         argv = (KUMIAI, *command, str(stack_file or self.stack_file), *rest)
         begun = time.monotonic()
         done = process.probe(*argv, timeout_s=limit_s, env=self.environment, cwd=ROOT)
-        text = f"$ {' '.join(argv)}\n{done.stdout}\n{done.stderr}\nexit {done.returncode}"
-        print(text)  # pytest shows it when the test fails
+        if "PYTEST_CURRENT_TEST" in os.environ:  # pytest shows it when the test fails
+            print(f"$ {' '.join(argv)}\n{done.stdout}\n{done.stderr}\nexit {done.returncode}")
         return Done(code=done.returncode, out=done.stdout, err=done.stderr, seconds=time.monotonic() - begun)
 
     def kill_during(self, command: str, moment: Callable[[], bool], limit_s: float = 600) -> int:
