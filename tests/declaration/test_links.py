@@ -317,3 +317,13 @@ def test_a_broken_links_file_stops_a_plan(stack: pathlib.Path) -> None:
     links.path_of(stack).write_text("kumiai_links: 1\n", encoding="utf-8")
     with pytest.raises(KumiaiError, match=r"stack\.links\.yaml:1:1: missing key `links`"):
         support(stack, "2026-08-22T17:59")
+
+
+def test_a_links_file_is_no_stack(stack: pathlib.Path) -> None:
+    links.path_of(stack).write_text(GOOD_LINKS, encoding="utf-8")
+    invoke = typer.testing.CliRunner().invoke
+    named = invoke(infra.cli.app, ["validate", "stacks/stack.links.yaml"])
+    assert str(named.exception) == (
+        "stacks/stack.links.yaml:1:1: this is a file of links; name the stack file beside it"
+    )
+    assert str(invoke(infra.cli.app, ["validate", "other"]).exception).endswith("known stacks: stack")
