@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,6 +79,7 @@ def open_(
     problems = [problem.message for problem in links_file.problems_of_opening((), link, declaration)]
     if problems:
         raise InputError("\n".join(problems))
+    _require_possible(stack, declaration, (*links.open(now.date(), now), link), now.date())
     links_file.write(dataclasses.replace(links, links=(*links.links, link)), declaration)
     _say_next(links, f"{link}: opened until {end:%Y-%m-%d %H:%M %Z}".rstrip(), "it passes no packet before that")
 
@@ -156,6 +158,23 @@ def _load(stack: str) -> tuple[Declaration, Links]:
     path = common.stack_file(stack)
     declaration = load(path)
     return declaration, links_file.load(path, declaration)
+
+
+def _require_possible(stack: str, declaration: Declaration, links: Sequence[Link], day: datetime.date) -> None:
+    """Plan with ``links`` open: what no gateway could hold must not stop a `configure` in the middle of an event."""
+    import time
+
+    from infra.plan import build as builder
+    from infra.plan import lock
+    from network import flows
+    from network.errors import OperationError
+
+    path = common.stack_file(stack)
+    plan = builder.build(path.stem, declaration, lock.load(path), day, time.perf_counter, links=links).plan
+    try:
+        flows.resolve(plan.network)
+    except flows.RenderError as error:
+        raise OperationError(f"{error}; the link cannot be opened, and nothing is recorded") from None
 
 
 def _last(links: Links, source: str, target: str) -> tuple[int, Link] | None:

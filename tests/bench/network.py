@@ -12,7 +12,9 @@ import functools
 import os
 import socket
 import statistics
+import struct
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
@@ -33,7 +35,7 @@ MEMBERS = 100
 SERVICES_PER_ZONE = 5
 COUNTS = (10, 100, 1000)
 RUN_S = 1.0
-ROUNDS = 3
+ROUNDS = 5
 CARRIERS = int(IPv4Network("100.64.0.0/10").network_address)
 """RFC 6598: hand-off prefixes that are neither an office's nor the cloud's."""
 CLOSED_S = 0.3
@@ -125,16 +127,25 @@ def bench_forwarding(counts: Sequence[int]) -> None:
             _require_judged(office, server)
             what = f"load: a gateway of {count} members ({_elements(text)} elements)"
             timing.line(what, f"{loaded * 1000:.0f} ms", "-")
+        _throughput(office, server)  # warm
         rates: dict[int, list[float]] = {0: [], **{count: [] for count in counts}}
+        opened: dict[int, list[float]] = {count: [] for count in rates}
         for _ in range(ROUNDS):
-            for count, found in rates.items():
+            for count, rate in rates.items():
                 _load(gateway, rules.get(count, "flush ruleset\n"))
-                found.append(_throughput(office, server))
-    timing.line("forward: no rules, packets of 1,500 bytes", f"{_gigabits(rates[0])} Gbit/s", "-")
-    for count in counts:
-        ratio = statistics.median(own / bare for own, bare in zip(rates[count], rates[0], strict=True))
-        what = f"  with the rules of {count} members"
-        timing.line(what, f"{_gigabits(rates[count])} Gbit/s, ratio {ratio:.2f}", "flat")
+                rate.append(_throughput(office, server) / 1e9)
+                opened[count].append(_connections(office, server) / 1e3)
+    _report("forward: bulk TCP in packets of 1,500 bytes", rates, "Gbit/s")
+    _report("forward: connections opened, one after the other", opened, "k/s")
+
+
+def _report(what: str, found: Mapping[int, Sequence[float]], unit: str) -> None:
+    """Print the medians, and the medians of the ratios to the run without rules in the same round."""
+    timing.line(f"{what}, no rules", f"{statistics.median(found[0]):.2f} {unit}", "-")
+    for count in [count for count in found if count]:
+        ratio = statistics.median(own / bare for own, bare in zip(found[count], found[0], strict=True))
+        value = f"{statistics.median(found[count]):.2f} {unit}, ratio {ratio:.2f}"
+        timing.line(f"  with the rules of {count} members", value, "flat over members")
 
 
 SERVER = IPv4Address("172.16.0.10")
@@ -292,6 +303,37 @@ def _received(receiver: socket.socket) -> float:
     return total * 8 / (time.perf_counter() - begun)
 
 
+def _connections(office: str, server: str) -> float:
+    """Return how many connections a second open: the first packet of each is looked up among all that may pass."""
+    done = threading.Event()
+    with _listening(server, 443) as listener, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        accepting, calling = pool.submit(_accept, listener, done), pool.submit(_call, office)
+        try:
+            return calling.result()
+        finally:
+            done.set()
+            accepting.result()
+
+
+def _call(office: str) -> float:
+    kernel.enter(office)
+    count, begun = 0, time.perf_counter()
+    while time.perf_counter() < begun + RUN_S:
+        with socket.socket() as caller:
+            # Reset instead of waiting: the caller's ports would be used up within a minute.
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            caller.connect((str(SERVER), 443))
+        count += 1
+    return count / (time.perf_counter() - begun)
+
+
+def _accept(listener: socket.socket, done: threading.Event) -> None:
+    listener.settimeout(CLOSED_S)
+    while not done.is_set():
+        with contextlib.suppress(TimeoutError):
+            listener.accept()[0].close()
+
+
 @contextlib.contextmanager
 def _listening(namespace: str, port: int) -> Iterator[socket.socket]:
     with _socket(namespace) as listener:
@@ -310,7 +352,3 @@ def _socket(namespace: str) -> socket.socket:
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         return pool.submit(made).result()
-
-
-def _gigabits(rates: Sequence[float]) -> str:
-    return f"{statistics.median(rates) / 1e9:.2f}"

@@ -292,6 +292,18 @@ def test_what_cannot_be_opened_leaves_no_record(
     assert not links.path_of(stack).exists()
 
 
+def test_a_link_that_no_gateway_could_hold_is_not_opened(run: Run, stack: pathlib.Path) -> None:
+    """Each member has a pair of its own here, and no card joins the two."""
+    stack.write_text(STACK.replace("gateway: shared", "gateway: dedicated"), encoding="utf-8")
+    result = run("2026-08-20T10:00", "open", "stack", FROM, TO, "--until", "2026-08-22T18:00", *OPTIONS)
+    assert isinstance(result.exception, OperationError)
+    assert str(result.exception) == (
+        f"flow {FROM} -> {TO}: no gateway has cards on both nishiki-backup-all and dc1-tsuno-lgwan; "
+        "the link cannot be opened, and nothing is recorded"
+    )
+    assert not links.path_of(stack).exists()
+
+
 def test_a_request_has_a_body_an_event_and_a_scope(run: Run, stack: pathlib.Path) -> None:
     wrong = ("--requested-by", "Nishiki", "--event", " ", "--scope", "証明書の発行")
     said = refused(run("2026-08-20T10:00", "open", "stack", FROM, TO, "--until", "2026-08-22T18:00", *wrong))
@@ -317,3 +329,13 @@ def test_a_broken_links_file_stops_a_plan(stack: pathlib.Path) -> None:
     links.path_of(stack).write_text("kumiai_links: 1\n", encoding="utf-8")
     with pytest.raises(KumiaiError, match=r"stack\.links\.yaml:1:1: missing key `links`"):
         support(stack, "2026-08-22T17:59")
+
+
+def test_a_links_file_is_no_stack(stack: pathlib.Path) -> None:
+    links.path_of(stack).write_text(GOOD_LINKS, encoding="utf-8")
+    invoke = typer.testing.CliRunner().invoke
+    named = invoke(infra.cli.app, ["validate", "stacks/stack.links.yaml"])
+    assert str(named.exception) == (
+        "stacks/stack.links.yaml:1:1: this is a file of links; name the stack file beside it"
+    )
+    assert str(invoke(infra.cli.app, ["validate", "other"]).exception).endswith("known stacks: stack")
