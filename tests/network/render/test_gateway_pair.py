@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import itertools
 import json
 import os
@@ -155,6 +156,10 @@ def routes(gateway: Router) -> dict[str, str]:
     return {r["dst"]: r["gateway"] for r in json.loads(gateway.ip("-j route show proto bgp"))}
 
 
+def has_routes(gateway: Router) -> bool:
+    return set(routes(gateway)) == {str(office("m1")), str(office("m2"))}
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     base = f"kumiai-test-{os.getpid()}"
@@ -171,7 +176,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             found.edges[one.name] = _edge(stack, found, one, f"{base}-{one.name}", folder / one.name)
         found.server = _server(stack, found, f"{base}-server")
         for gateway in found.gateways.values():
-            until(lambda gateway=gateway: len(routes(gateway)) == 2, what="for the offices' routes")
+            until(functools.partial(has_routes, gateway), what="for the offices' routes")
         until(found.holder, what="for a gateway with the addresses")
         yield found
 
@@ -366,16 +371,18 @@ def test_a_lost_gateway_is_replaced_while_the_carriers_route_stays_and_a_connect
     with listening(place, tmp_path) as heard, watched_routes(place.edges["m1-main"], tmp_path / "routes") as moved:
         until(lambda: "ESTABLISHED" in place.gateways[new].sh("conntrackd", "-e"), what="at the other gateway")
         cut = time.monotonic()
-        for port in ports:
-            place.set_port(port, "down")
-        gap = longest_gap(heard, cut)
-        assert until(lambda: new in place.holders())
-        # The session with the lost gateway is gone by now, and the route is still what it was.
-        lost = str(line("m1-main").handoffs[0].local[0])
-        until(lambda: lost not in str(announced_to(place, "m1-main")))
-        assert moved.read_text() == ""
-    for port in ports:
-        place.set_port(port, "up")
+        try:
+            for port in ports:
+                place.set_port(port, "down")
+            gap = longest_gap(heard, cut)
+            assert until(lambda: new in place.holders())
+            # The session with the lost gateway is gone by now, and the route is still what it was.
+            lost = str(line("m1-main").handoffs[0].local[0])
+            until(lambda: lost not in str(announced_to(place, "m1-main")))
+            assert moved.read_text() == ""
+        finally:
+            for port in ports:
+                place.set_port(port, "up")
     record_property("gap_s", round(gap, 2))
     print(f"gateway lost: {gap:.2f} s, computed {TAKEOVER_S:.2f} s")
     assert gap < TAKEOVER_S + EMULATION_S
@@ -402,20 +409,22 @@ def test_a_cut_of_the_sync_segment_leaves_one_holder_the_first(place: Place, hol
     """Who holds the addresses is looked at all the time: there are never two."""
     place.make_holder(holder)
     port = place.port(NAMES[1], SYNC)
+    bridge = NETWORK.segment_by_name[SYNC].bridge
     seen: list[set[str]] = []
     end = time.monotonic() + 3 * TAKEOVER_S + EMULATION_S
-    place.set_port(port, "down")
+    # Somewhere between the hosts: both cards stay up.
+    run("ip", "-n", place.fabric, "link", "set", port, "nomaster")
     try:
         while time.monotonic() < end:
             seen.append(place.holders())
-        assert len(seen) > 50
+        assert len(seen) > 20
         assert set(NAMES) not in seen
         assert seen[-1] == {NAMES[0]}
         assert state(place.gateways[NAMES[1]]) == "FAULT"
         if holder == NAMES[0]:
             assert set(map(frozenset, seen)) == {frozenset({NAMES[0]})}, "nothing moved"
     finally:
-        place.set_port(port, "up")
+        run("ip", "-n", place.fabric, "link", "set", port, "master", bridge)
     until(lambda: state(place.gateways[NAMES[1]]) == "BACKUP")
     assert place.holder() == NAMES[0]
 
