@@ -22,6 +22,9 @@ from infra.lab import faults, frr, places, processes, traffic
 from infra.lab import state as state_file
 from infra.lab.faults import Cut, Place
 from infra.lab.traffic import Traffic
+from infra.lines import measure
+from infra.lines.evaluate import evaluate
+from infra.lines.model import paths
 from infra.plan.model import Plan
 from network.errors import EnvironmentLackError, InputError
 from tests.lab_unit import gateways
@@ -260,6 +263,38 @@ def test_members_and_zones_never_reach_each_other(plan: Plan, pair: Pair, state:
         for line in cut:
             faults.restore(plan, line)
         await_true(lambda: converged(pair), CONVERGED_S, "back to normal")
+
+
+def test_the_test_of_lines_passes_when_all_is_whole_and_names_what_is_not(
+    plan: Plan, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "TRANSFER_S", 0.3)
+    full = gateways.with_services(plan)
+    offices = tuple(lan for lan in full.network.offices if lan.member == "nishiki")
+    one = dataclasses.replace(full, network=dataclasses.replace(full.network, offices=offices))
+    whole = measure.measure(one)
+    assert [row.findings for row in evaluate(paths(one.network), whole)] == [()] * 4
+    for path, found in whole.items():
+        assert found.carries == (path.role == "main")
+        assert (found.response_ms is None) == (path.role == "backup")
+        for mbps in (found.mbps_up, found.mbps_down):
+            assert mbps is not None
+            assert 80 < mbps < 105, "the line carries what was contracted, and no more"
+    faults.cut(plan, "nishiki-main", "access")
+    try:
+        await_true(lambda: _way(plan, "nishiki", "mynumber") == _way(plan, "nishiki", "lgwan") == "b", 10, "moved")
+        rows = evaluate(paths(one.network), measure.measure(one))
+    finally:
+        faults.restore(plan, "nishiki-main")
+        await_true(lambda: converged(pair), CONVERGED_S, "back to normal")
+    main = (
+        "cut in the lab at the access",
+        "the provider edge lacks routes to the office or to its services",
+        "the office has no route over this line",
+    )
+    assert [row.findings for row in rows] == [main, (), main, ()]
+    backups = [row.measured for row in rows if row.path.role == "backup"]
+    assert all(found is not None and found.carries and found.response_ms for found in backups)
 
 
 def _way(plan: Plan, member: str, zone: str) -> str:
