@@ -109,7 +109,7 @@ def _measured(rows: Sequence[Row]) -> Table:
             "yes" if found.carries else "no",
             "–" if found.response_ms is None else f"{found.response_ms:.1f}",
             rate,
-            "see below" if row.findings else "as planned",
+            "wrong" if row.findings else "ok",
             style="bold red" if row.findings else None,
         )
     return table
@@ -118,5 +118,6 @@ def _measured(rows: Sequence[Row]) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", justify="right" if column in ("ms", "Mbit/s") else "left")
+        number = column in ("ms", "Mbit/s")
+        table.add_column(column, overflow="fold", no_wrap=column == "office LAN", justify="right" if number else "left")
     return table

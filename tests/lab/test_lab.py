@@ -14,7 +14,7 @@ import pytest
 from infra import lab, process
 from infra.hosts import access, apply, check, views
 from infra.hosts.check import HostReport
-from infra.lab import kvm, places, processes
+from infra.lab import frr, kvm, places, processes
 from infra.lab import state as state_file
 from infra.plan.model import Plan
 from network.errors import EnvironmentLackError
@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("libvirtd") is None, reason="needs libvirtd"),
 ]
 STACK = f"lab{os.getpid()}"
+FOLDERS = (places.run_folder(STACK), places.store_folder(STACK), places.routers_folder(STACK))
 DOMAIN = """\
 <domain type='qemu'>
   <name>{name}</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>
@@ -44,7 +45,7 @@ def machine_traces() -> dict[str, object]:
     daemons = []
     for path in pathlib.Path("/proc").glob("[0-9]*/comm"):
         try:
-            if path.read_text().strip() in ("libvirtd", "virtlogd", "qemu-system-x86"):
+            if path.read_text().strip() in ("libvirtd", "virtlogd", "qemu-system-x86", *frr.DAEMONS):
                 daemons.append(int(path.parent.name))
         except OSError:  # ended in between
             continue
@@ -52,7 +53,7 @@ def machine_traces() -> dict[str, object]:
         "namespaces": [name for name in ours if STACK in name],
         "mounts": [mount for mount in mounts if STACK in mount or "libvirt" in mount],
         "processes": [pid for pid in daemons if STACK in str(command_line(pid)) or in_lab(pid)],
-        "files": [str(folder) for folder in (places.run_folder(STACK), places.store_folder(STACK)) if folder.exists()],
+        "files": [str(folder) for folder in FOLDERS if folder.exists()],
         "links": [link["ifname"] for link in json.loads(process.run("ip", "-j", "link"))],
     }
 
@@ -101,6 +102,13 @@ def test_every_host_answers_and_a_second_up_changes_nothing(plan: Plan) -> None:
         ("nishiki", "honcho", ("lgwan", "mynumber")),
         ("tsuno", "honcho", ("lgwan", "mynumber")),
     ]
+    assert [(line.line, line.zone) for line in found.lines] == [
+        (f"{member}-{role}", zone)
+        for member in ("nishiki", "tsuno")
+        for role in ("backup", "main")
+        for zone in ("lgwan", "mynumber")
+    ]
+    assert found.cuts == ()
     before = state_file.load(STACK)
     assert lab.up(plan) == ()
     assert state_file.load(STACK) == before
@@ -176,7 +184,7 @@ def test_a_lost_bookkeeping_is_made_up_for(plan: Plan) -> None:
     state_file.path(STACK).unlink()  # as if `up` had been killed before it wrote anything down
     lab.up(plan)
     assert lab.status(STACK).up
-    running = {pid for host in ("kvm01", "kvm02", "kvm03") for pid in processes.inside([f"kl.{STACK}.host.{host}"])}
+    running = set(processes.inside(places.existing(STACK)))
     again = state_file.load(STACK)
     assert again is not None
     assert {p.pid for p in again.processes} <= running

@@ -24,7 +24,8 @@ from typing import Any
 from infra import process
 from infra.lab import frr, places, underlay
 from infra.plan.model import Plan
-from network.model import Handoff, Line
+from network.model import Handoff, Line, ServiceEndpoint, Vip
+from network.ports import PortRange
 
 SERVERS = {"mynumber": IPv4Interface("172.16.1.40/26"), "lgwan": IPv4Interface("172.16.2.40/26")}
 """Zone → address of its server, in a prefix that is announced at the hand-offs of this zone only."""
@@ -99,6 +100,34 @@ def config(plan: Plan, number: int) -> str:
     for role, preference in (("main", 200), ("backup", 100)):
         lines += [f"route-map in-{role} permit 10", f" set local-preference {preference}", "exit"]
     return "\n".join(lines) + "\n"
+
+
+def with_services(plan: Plan) -> Plan:
+    """Return ``plan`` with a service at each server's address."""
+    vips = [
+        Vip(name=f"service/{zone}", segment="juki", address=address, nodes=("ap1",), vrid=1)
+        for zone, address in SERVERS.items()
+    ]
+    endpoints = [
+        ServiceEndpoint(
+            service=f"{zone}-service",
+            member=None,
+            participants=tuple(plan.members),
+            zone=zone,
+            site="dc1",
+            segment="juki",
+            vip=f"service/{zone}",
+            listen=(PortRange("tcp", 8080, 8080),),
+            application=("ap1",),
+            database=(),
+            load_balancer=(),
+            witness=(),
+        )
+        for zone in SERVERS
+    ]
+    return dataclasses.replace(
+        plan, network=dataclasses.replace(plan.network, vips=tuple(vips), endpoints=tuple(endpoints))
+    )
 
 
 @contextlib.contextmanager

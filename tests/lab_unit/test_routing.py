@@ -18,10 +18,13 @@ from typing import Any
 import pytest
 
 from infra import lab, process
-from infra.lab import faults, frr, places, processes, traffic
+from infra.lab import carriers, faults, frr, places, processes, routers, traffic
 from infra.lab import state as state_file
 from infra.lab.faults import Cut, Place
 from infra.lab.traffic import Traffic
+from infra.lines import measure
+from infra.lines.evaluate import evaluate
+from infra.lines.model import paths
 from infra.plan.model import Plan
 from network.errors import EnvironmentLackError, InputError
 from tests.lab_unit import gateways
@@ -122,10 +125,10 @@ def plan() -> Iterator[Plan]:
         lab.up_network(plan)
         yield plan
     finally:
-        routers = [p for p in processes.inside(places.existing(STACK))]
-        assert len(routers) >= 36, "8 provider edges and 4 offices with 3 daemons each"
+        daemons = processes.inside(places.existing(STACK))
         lab.down(STACK)
-        assert [pid for pid in routers if processes.started(pid)] == []
+    assert len(daemons) >= 36, "8 provider edges and 4 offices with 3 daemons each"
+    assert [pid for pid in daemons if processes.started(pid)] == []
     assert lab_traces(STACK) == []
 
 
@@ -262,10 +265,69 @@ def test_members_and_zones_never_reach_each_other(plan: Plan, pair: Pair, state:
         await_true(lambda: converged(pair), CONVERGED_S, "back to normal")
 
 
+def test_the_test_of_lines_passes_when_all_is_whole_and_names_what_is_not(
+    plan: Plan, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "TRANSFER_S", 0.3)
+    full = gateways.with_services(plan)
+    offices = tuple(lan for lan in full.network.offices if lan.member == "nishiki")
+    one = dataclasses.replace(full, network=dataclasses.replace(full.network, offices=offices))
+    whole = measure.measure(one)
+    assert [row.findings for row in evaluate(paths(one.network), whole)] == [()] * 4
+    for path, found in whole.items():
+        assert found.carries == (path.role == "main")
+        assert (found.response_ms is None) == (path.role == "backup")
+        for mbps in (found.mbps_up, found.mbps_down):
+            assert mbps is not None
+            assert 80 < mbps < 105, "the line carries what was contracted, and no more"
+    faults.cut(plan, "nishiki-main", "access")
+    try:
+        await_true(lambda: _way(plan, "nishiki", "mynumber") == _way(plan, "nishiki", "lgwan") == "b", 10, "moved")
+        rows = evaluate(paths(one.network), measure.measure(one))
+    finally:
+        faults.restore(plan, "nishiki-main")
+        await_true(lambda: converged(pair), CONVERGED_S, "back to normal")
+    main = (
+        "cut in the lab at the access",
+        "the provider edge lacks routes to the office or to its services",
+        "the office has no route over this line",
+    )
+    assert [row.findings for row in rows] == [main, (), main, ()]
+    backups = [row.measured for row in rows if row.path.role == "backup"]
+    assert all(found is not None and found.carries and found.response_ms for found in backups)
+
+
 def _way(plan: Plan, member: str, zone: str) -> str:
     namespace = places.namespace(plan.stack, "office", member, "honcho", zone)
     routes = json.loads(process.run("ip", "-n", namespace, "-j", "route", "show", str(SERVERS[zone].network)))
     return str(routes[0].get("dev", ""))[:1] if routes else ""
+
+
+def test_an_office_cannot_draw_another_members_traffic_to_itself(plan: Plan, pair: Pair) -> None:
+    office = places.namespace(STACK, "office", "nishiki", "honcho", "mynumber")
+    (edge,) = [e for e in carriers.edges(plan) if (e.line.name, e.handoff.zone) == ("nishiki-main", "mynumber")]
+    carrier = edge.inside.addresses[0].ip
+
+    def configure(*lines: str) -> None:
+        commands = ("configure terminal", f"router bgp {routers.office_as(plan, 'nishiki')}", "address-family ipv4")
+        argv = [word for line in (*commands, *lines) for word in ("-c", line)]
+        process.run("vtysh", "--vty_socket", str(places.router_folder(office)), "-d", "bgpd", *argv)
+
+    def at_carrier() -> set[str]:
+        return set(frr.ask(edge.outside.namespace, "show bgp ipv4 unicast json")["routes"])
+
+    foreign = LANS["tsuno", "mynumber"]
+    configure(f"no neighbor {carrier} prefix-list own out", f"network {foreign}")
+    try:
+        told = f"show bgp ipv4 unicast neighbors {carrier} advertised-routes json"
+        await_true(lambda: foreign in frr.ask(office, told)["advertisedRoutes"], 10, "the office announces it")
+        configure("no network 10.1.0.0/24")  # told after the other one, so that the carrier has judged that by then
+        await_true(lambda: "10.1.0.0/24" not in at_carrier(), 10, "the carrier has heard the office")
+        assert foreign not in at_carrier()
+        assert pair.routes(0)[foreign] == lines_of(plan, "tsuno", "mynumber")
+    finally:
+        configure(f"no network {foreign}", "network 10.1.0.0/24", f"neighbor {carrier} prefix-list own out")
+        await_true(lambda: converged(pair), CONVERGED_S, "back to normal")
 
 
 def test_a_dead_routing_daemon_is_started_again_and_nothing_else(plan: Plan, pair: Pair) -> None:
@@ -276,7 +338,6 @@ def test_a_dead_routing_daemon_is_started_again_and_nothing_else(plan: Plan, pai
     os.kill(daemon.pid, signal.SIGKILL)
     processes.end([daemon])
     assert lab.up_network(plan) == ("pe.tsuno-main.lgwan/bgpd: started",)
-    await_true(lambda: converged(pair), CONVERGED_S, "its sessions are back")
     forgotten = [p for p in known.processes if p.name.startswith("pe.tsuno-backup.lgwan/")]
     others = tuple(p for p in known.processes if p not in forgotten)
     state_file.save(dataclasses.replace(known, processes=others))  # as if `up` had been killed before it wrote it down
