@@ -18,7 +18,7 @@ import infra.plan
 from infra import image, lab
 from infra.cli import common, configure, destroy, hosts, plan, up
 from infra.engine import progress
-from infra.lab import visits
+from infra.lab import outage, visits
 from infra.plan.model import Plan
 from infra.report import plan_tables
 from infra.secrets import store
@@ -64,7 +64,12 @@ def demo() -> None:
     seen: list[visits.Visit] = []
     authority = store.load(path, found.sites[0]).ca.certificate_pem
     phases.run("offices open the business systems", lambda: seen.extend(visits.visit_all(found, authority)))
-    common.out.print(_machines(found), _visits(found, seen), _times(phases))
+    outages: list[outage.Outage] = []
+    phases.run("a main line is cut and restored", lambda: outages.append(_cut_a_main_line(found)))
+    common.out.print(_machines(found), _visits(found, seen), _outages(found, outages), _times(phases))
+    for one in outages:
+        if not one.recovered:
+            raise errors.OperationError(f"line {one.line.name}: traffic did not come back by the other line")
     wrong = [visit for visit in seen if not visit.as_planned or (visit.expected and "answered" not in visit.answer)]
     if wrong:
         raise errors.OperationError(
@@ -118,6 +123,35 @@ def _visits(found: Plan, seen: list[visits.Visit]) -> Table:
             "opens" if visit.expected else "closed",
             visit.answer if visit.reached else "closed",
             style=None if visit.as_planned else "bold red",
+        )
+    return table
+
+
+def _cut_a_main_line(found: Plan) -> outage.Outage:
+    """Cut the first main line that has a backup, while its office works with a business system."""
+    backed = {(line.member, zone) for line in found.network.lines if line.role == "backup" for zone in line.zones}
+    return next(
+        outage.measure(found, office, endpoint, line)
+        for line in found.network.lines
+        if line.role == "main"
+        for office in found.network.offices
+        if office.member == line.member and office.zone in line.zones and (office.member, office.zone) in backed
+        for endpoint in found.network.endpoints
+        if office.zone == endpoint.zone and office.member in endpoint.participants
+    )
+
+
+def _outages(found: Plan, outages: list[outage.Outage]) -> Table:
+    title = f"主回線の断と復旧 (a main line cut and restored; timers: {found.network.timers.name})"
+    table = _table(title, "line", "office LAN", "business", "longest silence after the cut", "after the repair")
+    for one in outages:
+        table.add_row(
+            one.line.name,
+            f"{found.members[one.office.member]} {plan_tables.ZONE_TITLES[one.office.zone]}",
+            found.services[one.endpoint.service],
+            f"{one.cut_s:.1f} s" + ("" if one.recovered else ", not recovered"),
+            f"{one.restored_s:.1f} s",
+            style=None if one.recovered else "bold red",
         )
     return table
 
