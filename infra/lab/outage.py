@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import sys
 import threading
@@ -42,21 +43,11 @@ def measure(plan: Plan, office: OfficeLan, endpoint: ServiceEndpoint, line: Line
     """Cut ``line`` while a terminal knocks at ``endpoint``, restore it, and return what the terminal saw."""
     terminal = reach.office_exec(plan.stack, office.member, office.office, office.zone)
     address, port = plan.network.vip_by_name[endpoint.vip].address.ip, endpoint.listen[0].first
-    argv = (
-        *terminal,
-        sys.executable,
-        "-I",
-        "-S",
-        steady.__file__,
-        str(address),
-        str(port),
-        str(LENGTH_S),
-        str(INTERVAL_S),
-    )
+    knocker = (sys.executable, "-I", "-S", steady.__file__, str(address), str(port), str(LENGTH_S), str(INTERVAL_S))
     moments: dict[str, float] = {}
     with futures.ThreadPoolExecutor() as pool:
         began = time.monotonic()
-        watching = pool.submit(process.run, *argv, timeout_s=LENGTH_S + 30)
+        watching = pool.submit(process.run, *terminal, *knocker, timeout_s=LENGTH_S + 30)
         try:
             threading.Event().wait(CUT_AT_S)
             moments["cut"] = time.monotonic() - began
@@ -80,9 +71,9 @@ def measure(plan: Plan, office: OfficeLan, endpoint: ServiceEndpoint, line: Line
 def longest_silence(knocks: Sequence[Knock], start: float, end: float) -> float:
     """Return the longest time between two answered knocks, in seconds, as far as it lies between start and end.
 
-    A knock is answered at the second at which it was begun: what waits for its answer counts as silence.
+    A knock counts at the second at which it was begun: it is one packet (`steady.PATIENCE_S`).
     """
     answered = [at for at, opened in sorted(knocks) if opened and start <= at < end]
     marks = [start, *answered, end]
-    longest = max(later - earlier for earlier, later in zip(marks, marks[1:], strict=False))
+    longest = max(later - earlier for earlier, later in itertools.pairwise(marks))
     return round(longest, 2)
