@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from infra import process
+from infra.lab import outage, traffic, visits
 from infra.lab import state as lab_state
-from infra.lab import visits
 from infra.secrets import store
 from tests.lab import place as places
 from tests.lab.place import Place
@@ -62,7 +62,7 @@ def test_two_killed_runs_and_a_dead_libvirtd_converge(demo: Place) -> None:
     assert "kvm02" in dead.err
     assert demo.kumiai("lab", "up").code == 0
     assert demo.kumiai("up").code == 0
-    assert made(demo, "domain") == 6
+    assert made(demo, "domain") == 7
     assert demo.kumiai("verify").code == 0
 
 
@@ -84,7 +84,7 @@ def test_a_killed_configure_is_finished_by_the_next_and_a_third_changes_nothing(
     again = demo.kumiai("configure", "--json")
     assert again.code == 0
     nodes = again.json()["nodes"]
-    assert len(nodes) == 6
+    assert len(nodes) == 7
     assert [node["node"] for node in nodes if node["changed"]] == []
 
 
@@ -125,6 +125,38 @@ def test_both_application_nodes_answer(demo: Place) -> None:
     places.await_moment(both, 120)
 
 
+def test_every_line_passes_the_test_of_lines(demo: Place) -> None:
+    done = demo.kumiai("lines", "--check", "--json")
+    assert done.code == 0, done.out
+    document = done.json()
+    assert document["verdict"] == "pass"
+
+
+def test_the_backup_carries_only_while_the_main_line_is_cut(demo: Place) -> None:
+    plan = demo.plan()
+    office = next(o for o in plan.network.offices if (o.member, o.zone) == ("nishiki", "mynumber"))
+    (juki,) = (e for e in plan.network.endpoints if e.service == "juki")
+    main = next(line for line in plan.network.lines if line.name == "nishiki-main")
+
+    def carried() -> int:
+        return sum(t.packets_up + t.packets_down for t in traffic.traffic(NAME) if t.line == "nishiki-backup")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in demo.environment.items():
+            patch.setenv(name, value)
+        authority = store.load(demo.stack_file, "dc1").ca.certificate_pem
+    before = carried()
+    assert "answered" in visits.visit(plan, office, juki, authority).answer
+    assert carried() == before, "the main line is up"
+    seen = outage.measure(plan, office, juki, main)
+    print(f"longest silence: {seen.cut_s} s after the cut, {seen.restored_s} s after the repair")
+    assert seen.recovered
+    assert carried() > before
+    back = carried()
+    assert "answered" in visits.visit(plan, office, juki, authority).answer
+    assert carried() == back, "the traffic has returned to the main line"
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
     """A change of the declaration or the lock, and what it means to a node."""
@@ -154,7 +186,7 @@ EDITS = (
     Edit(name="disk", changes=(("disk_gib: 2}", "disk_gib: 3}"),), node="juki-db1", expected="replace: data loss"),
     Edit(
         name="first-boot",
-        lock=("juki-ap2: 172.16.4.4", "juki-ap2: 172.16.4.200"),
+        lock=("juki-ap2: 172.16.4.5", "juki-ap2: 172.16.4.200"),
         node="juki-ap2",
         expected="replace: data loss",
     ),
@@ -234,7 +266,7 @@ def test_destroy_is_refused_without_leave_and_then_leaves_nothing(demo: Place) -
     refused = demo.kumiai("destroy")
     assert refused.code == 1
     assert "juki-db1" in refused.err
-    assert made(demo, "domain") == 6
+    assert made(demo, "domain") == 7
     nodes = [f"--allow-data-loss={node.name}" for node in demo.plan().nodes]
     assert demo.kumiai("destroy", *nodes).code == 0
     assert made(demo, "domain") == 0

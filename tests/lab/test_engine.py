@@ -55,7 +55,7 @@ def up(place: Place, *more: str, stack_file: pathlib.Path | None = None) -> plac
 def differences(place: Place) -> list[str]:
     """Return what verify finds, apart from first-boot disks, which only a machine that answers gets wiped."""
     found = place.kumiai("verify", "--json").json()
-    assert found["examined"]["machines"] == 6
+    assert found["examined"]["machines"] == 7
     assert found["examined"]["cards"] > 20
     return [f["message"] for f in found["findings"] if "first-boot disk" not in f["message"]]
 
@@ -91,7 +91,7 @@ def test_no_secret_is_in_the_state_nor_in_what_pulumi_keeps(engine: Place, monke
     secrets = store.read(place)
     assert secrets is not None
     planted = [pair.private.splitlines()[2].encode() for pair in (secrets.station, *secrets.hosts.values())]
-    assert len(planted) == 7
+    assert len(planted) == 8
     files = [path for path in (engine.folder / "state").rglob("*") if path.is_file()]
     assert len(files) > 5
     assert not [(path, secret) for path in files for secret in planted if secret in path.read_bytes()]
