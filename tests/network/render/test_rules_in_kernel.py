@@ -302,6 +302,8 @@ def test_reloading_switches_forwarding_on_too() -> None:
     unit = demo.files()[GATEWAY][UNIT]
     on = "/bin/sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'"
     assert {f"ExecStartPost={on}", f"ExecReload={on}"} <= set(unit.splitlines())
+    *_, last = (line for line in unit.splitlines() if line.startswith("ExecReload="))
+    assert "exec /usr/local/sbin/kumiai-forget" in last, "a reload that cannot end closed connections fails"
 
 
 def test_a_broken_file_leaves_the_old_rules_in_force(ruled: Machine) -> None:
