@@ -83,7 +83,8 @@ def cut(
     from infra.lab import faults
 
     faults.cut(_plan(stack), line, at)
-    common.err.print(f"{line} is cut at the {at}; `kumiai lab restore {stack} {line}` restores it", markup=False)
+    said = f"{line} is cut at the {at}; `kumiai lab restore {stack} {line}` restores it"
+    common.err.print(said, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -105,7 +105,7 @@ def _measured(rows: Sequence[Row]) -> Table:
             path.lan,
             path.line,
             path.role,
-            "yes" if found.edge_route and found.office_route else "no",
+            "yes" if found.office_known and found.services_known and found.office_route else "no",
             "yes" if found.carries else "no",
             "–" if found.response_ms is None else f"{found.response_ms:.1f}",
             rate,

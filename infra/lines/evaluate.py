@@ -27,8 +27,10 @@ def _findings(path: Path, planned: Sequence[Path], measured: Mapping[Path, Measu
         (other, measured[other]) for other in planned if other in measured and _same_lan(other, path) and other != path
     ]
     findings = [f"cut in the lab at the {place}" for place in found.cuts]
-    if not found.edge_route:
-        findings.append("the provider edge lacks routes to the office or to its services")
+    if not found.office_known:
+        findings.append("the carrier has no route to the office")
+    if not found.services_known:
+        findings.append("the carrier has no route to the services: the gateways announce none here")
     if not found.office_route:
         findings.append("the office has no route over this line")
     if path.targets and found.office_route and path.role == "main" and not found.carries:

@@ -9,6 +9,7 @@ measured on backup lines too, which carry nothing else.
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import json
 import pathlib
 import statistics
@@ -20,6 +21,7 @@ from typing import Any
 from infra import process
 from infra.lab import carriers, faults, frr, places, reach, underlay
 from infra.lab.carriers import AccessLink
+from infra.lab.faults import Cut
 from infra.lines import office_probe
 from infra.lines.model import Measured, Path, Target, paths
 from infra.plan.model import Plan
@@ -48,25 +50,21 @@ def measure(plan: Plan, progress: Progress = lambda _: None) -> dict[Path, Measu
     progress("reading the routes of offices and provider edges")
     routers = {name for link in wanted.values() for name in (link.office.namespace, link.edge.outside.namespace)}
     tables = {name: _table(name) for name in sorted(routers)}
-    routes = {path: _routes(path, link, tables) for path, link in wanted.items()}
-    progress("opening connections to the services from every office")
-    answers = _answers(plan, [path for path in wanted if routes[path][2]])
     cuts = faults.cuts(plan.stack)
+    routes = {path: _routes(path, link, tables, cuts) for path, link in wanted.items()}
+    progress("opening connections to the services from every office")
+    answers = _answers(plan, [path for path in wanted if routes[path].carries])
     found = {}
     for number, (path, link) in enumerate(wanted.items(), start=1):
         progress(f"bandwidth of {path.line} for {path.lan} ({number} of {len(wanted)})")
         up, down = _bandwidth(plan, path, link)
         times = answers.get(path, {})
-        edge_route, office_route, carries = routes[path]
-        found[path] = Measured(
-            edge_route=edge_route,
-            office_route=office_route,
-            carries=carries,
+        found[path] = dataclasses.replace(
+            routes[path],
             response_ms=max((statistics.median(ms) for ms in times.values() if ms), default=None),
             silent=tuple(target.service for target, ms in times.items() if not ms),
             mbps_up=up,
             mbps_down=down,
-            cuts=tuple(cut.place for cut in cuts if cut.line == path.line),
         )
     return found
 
@@ -89,16 +87,22 @@ def _table(namespace: str) -> Table:
     return table
 
 
-def _routes(path: Path, link: AccessLink, tables: Mapping[str, Table]) -> tuple[bool, bool, bool]:
-    """Return whether the provider edge has its routes, whether the office has them, whether the office uses them."""
+def _routes(path: Path, link: AccessLink, tables: Mapping[str, Table], cuts: Sequence[Cut]) -> Measured:
+    """Return what the routers know of a path; nothing has been sent over it yet."""
     edge, office = tables[link.edge.outside.namespace], tables[link.office.namespace]
     customer, carrier = str(link.office.addresses[0].ip), str(link.edge.inside.addresses[0].ip)
     addresses = [target.address for target in path.targets]
-    known = all(_from(edge.get(str(prefix), ()), customer) for prefix in link.lan.prefixes)
-    ahead = all(any(_valid(found) for found in _covering(edge, address)) for address in addresses)
-    over = all(any(_from(found, carrier) for found in _covering(office, address)) for address in addresses)
-    used = any(_best(office, address) == carrier for address in addresses)
-    return known and ahead, over, used
+    return Measured(
+        office_known=all(_from(edge.get(str(prefix), ()), customer) for prefix in link.lan.prefixes),
+        services_known=all(any(_valid(found) for found in _covering(edge, address)) for address in addresses),
+        office_route=all(any(_from(found, carrier) for found in _covering(office, address)) for address in addresses),
+        carries=any(_best(office, address) == carrier for address in addresses),
+        response_ms=None,
+        silent=(),
+        mbps_up=None,
+        mbps_down=None,
+        cuts=tuple(cut.place for cut in cuts if cut.line == path.line),
+    )
 
 
 def _covering(table: Table, address: IPv4Address) -> list[Sequence[Mapping[str, Any]]]:

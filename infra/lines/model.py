@@ -44,8 +44,10 @@ class Path:
 class Measured:
     """What was found on a path."""
 
-    edge_route: bool
-    """Whether the carrier's provider edge has routes to the office LAN and to every target."""
+    office_known: bool
+    """Whether the carrier's provider edge has routes to the office LAN."""
+    services_known: bool
+    """Whether the provider edge has routes to every target."""
     office_route: bool
     """Whether the office router has a route to every target over this line."""
     carries: bool

@@ -289,7 +289,7 @@ def test_the_test_of_lines_passes_when_all_is_whole_and_names_what_is_not(
         await_true(lambda: converged(pair), CONVERGED_S, "back to normal")
     main = (
         "cut in the lab at the access",
-        "the provider edge lacks routes to the office or to its services",
+        "the carrier has no route to the office",
         "the office has no route over this line",
     )
     assert [row.findings for row in rows] == [main, (), main, ()]

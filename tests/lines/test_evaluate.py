@@ -25,7 +25,8 @@ MAIN = Path(
 )
 BACKUP = dataclasses.replace(MAIN, line="nishiki-backup", role="backup", line_class="best_effort", mbps=50)
 CARRYING = Measured(
-    edge_route=True,
+    office_known=True,
+    services_known=True,
     office_route=True,
     carries=True,
     response_ms=2.5,
@@ -35,11 +36,8 @@ CARRYING = Measured(
     cuts=(),
 )
 STILL = dataclasses.replace(CARRYING, carries=False, response_ms=None)
-GONE = dataclasses.replace(STILL, edge_route=False, office_route=False, mbps_up=None, mbps_down=None)
-NO_ROUTE = (
-    "the provider edge lacks routes to the office or to its services",
-    "the office has no route over this line",
-)
+GONE = dataclasses.replace(STILL, office_known=False, office_route=False, mbps_up=None, mbps_down=None)
+NO_ROUTE = ("the carrier has no route to the office", "the office has no route over this line")
 
 
 def findings(main: Measured, backup: Measured, *, targets: bool = True) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -80,7 +78,13 @@ def test_the_main_line_carries_and_the_backup_stands_by() -> None:
             id="the wrong line is preferred",
         ),
         pytest.param(
-            changed(CARRYING, edge_route=False), STILL, (NO_ROUTE[:1], ()), id="the carrier knows no way back"
+            changed(CARRYING, office_known=False), STILL, (NO_ROUTE[:1], ()), id="the carrier knows no way back"
+        ),
+        pytest.param(
+            changed(GONE, office_known=True, services_known=False),
+            CARRYING,
+            (("the carrier has no route to the services: the gateways announce none here", NO_ROUTE[1]), ()),
+            id="the hand-off is dead",
         ),
         pytest.param(
             changed(CARRYING, silent=("juki",), response_ms=None),
