@@ -23,5 +23,5 @@ def prepare(stack: str, as_of: str | None, user_pid: int) -> str:
     secrets = {site: infra.secrets.store.load(stack_file, site) for site in plan.sites}
     ssh_args = {site: infra.hosts.access.station_ssh_args(plan, site) for site in plan.sites}
     directory = memory.folder_of(user_pid, private.PURPOSE)
-    private.fill(directory, plan, secrets, ssh_args)
+    private.fill(directory, plan, secrets, ssh_args, {})
     return (directory / private.INVENTORY).read_text(encoding="utf-8")

@@ -28,15 +28,18 @@ class Inventory:
     """Group → nodes; ``runs_*`` decide which roles a node gets, the others are for selecting by hand."""
     hosts: Mapping[str, HostVars]
 
-    def document(self, private_dir: str, ssh_args: Mapping[str, str]) -> dict[str, object]:
+    def document(
+        self, private_dir: str, ssh_args: Mapping[str, str], for_all: Mapping[str, object]
+    ) -> dict[str, object]:
         """Return what a dynamic inventory prints for ``--list``.
 
         ``private_dir`` holds the station's key, the pinned host keys and ``secrets/<node>.json``; ``ssh_args`` are the
-        further options by which each node is reached.
+        further options by which each node is reached, ``for_all`` the variables of every node.
         """
         hosts = {
             name: {
                 **variables,
+                **for_all,
                 "ansible_ssh_common_args": ssh_args[name],
                 "ansible_ssh_private_key_file": f"{private_dir}/id_{variables['kumiai_site']}",
                 "kumiai_secrets_file": f"{private_dir}/secrets/{name}.json",
@@ -79,7 +82,6 @@ def _host_vars(plan: Plan, node: Node, rendered: Files) -> HostVars:
     variables: HostVars = {
         "ansible_host": str(plan.network.node_by_name[node.name].management.address.ip),
         "ansible_user": ACCOUNT,
-        "ansible_python_interpreter": "sudo -n /usr/bin/python3",
         "kumiai_site": node.site,
         "base_files": {path: text for path, text in rendered.items() if path not in elsewhere},
         "base_data_volume": node.stateful,

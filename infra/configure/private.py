@@ -25,14 +25,18 @@ INVENTORY = "inventory.json"
 
 @contextlib.contextmanager
 def private_directory(
-    plan: Plan, secrets: Mapping[str, Secrets], station_ssh_args: Mapping[str, Sequence[str]]
+    plan: Plan,
+    secrets: Mapping[str, Secrets],
+    station_ssh_args: Mapping[str, Sequence[str]],
+    for_all: Mapping[str, object],
 ) -> Iterator[pathlib.Path]:
     """Make the directory of one run, and remove it afterwards.
 
-    ``secrets`` and ``station_ssh_args`` (further options to reach the management network) are by site.
+    ``secrets`` and ``station_ssh_args`` (further options to reach the management network) are by site; ``for_all`` are
+    further variables of every node.
     """
     with memory.private_folder(PURPOSE) as directory:
-        fill(directory, plan, secrets, station_ssh_args)
+        fill(directory, plan, secrets, station_ssh_args, for_all)
         yield directory
 
 
@@ -41,6 +45,7 @@ def fill(
     plan: Plan,
     secrets: Mapping[str, Secrets],
     station_ssh_args: Mapping[str, Sequence[str]],
+    for_all: Mapping[str, object],
 ) -> None:
     """Write keys, pinned host keys, the secrets of each node and the inventory that names them."""
     pinned = []
@@ -53,7 +58,7 @@ def fill(
         _write(directory / f"id_{site}", of_site.station.private.strip() + "\n")
     _write(directory / "known_hosts", "".join(pinned))
     ssh_args = {node.name: _ssh_args(directory, station_ssh_args[node.site]) for node in plan.nodes}
-    document = plan_inventory(plan).document(str(directory), ssh_args)
+    document = plan_inventory(plan).document(str(directory), ssh_args, for_all)
     _write(directory / INVENTORY, json.dumps(document, ensure_ascii=False))
 
 

@@ -26,6 +26,8 @@ RUNS_KEPT = 10
 
 Strategy = Literal["mitogen", "stock"]
 """mitogen keeps one Python a machine for the whole run; ``stock`` is Ansible's own way, one Python a task."""
+ONE_PYTHON: Mapping[str, object] = {"ansible_become": False, "ansible_python_interpreter": "sudo -n /usr/bin/python3"}
+"""Root from the first process on instead of a second Python for the rights. Stock Ansible takes no such interpreter."""
 Progress = Callable[[Mapping[str, NodeProgress]], None]
 RunAnsible = Callable[..., Any]
 """``ansible_runner.run``; tests put another one in."""
@@ -69,7 +71,8 @@ def configure(
     tracker = Tracker(chosen, progress)
     begun = time.monotonic()
     status = "successful"
-    with private.private_directory(plan, secrets, station_ssh_args) as directory:
+    for_all = ONE_PYTHON if strategy == "mitogen" else {}
+    with private.private_directory(plan, secrets, station_ssh_args, for_all) as directory:
         left = chosen
         for attempt in range(1, ATTEMPTS + 1):
             settings = _settings(plan, directory, strategy, left, attempt)

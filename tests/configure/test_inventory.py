@@ -70,7 +70,7 @@ def test_a_missing_secret_names_node_and_cure(plan: Plan, secrets: Secrets) -> N
 
 
 def test_the_private_directory_is_in_memory_closed_to_others_and_gone_afterwards(plan: Plan, secrets: Secrets) -> None:
-    with private.private_directory(plan, {"dc1": secrets}, {"dc1": ("-o", "ProxyJump=root@kvm01")}) as directory:
+    with private.private_directory(plan, {"dc1": secrets}, {"dc1": ("-o", "ProxyJump=root@kvm01")}, {}) as directory:
         assert directory.parent in memory.PLACES
         paths = [directory, *directory.rglob("*")]
         assert len(paths) > len(plan.nodes)
@@ -91,7 +91,7 @@ def test_the_private_directory_is_removed_when_filling_it_fails(
 ) -> None:
     monkeypatch.setattr(memory, "PLACES", (tmp_path,))
     broken = dataclasses.replace(secrets, passwords={})
-    with pytest.raises(InputError), private.private_directory(plan, {"dc1": broken}, {"dc1": ()}):
+    with pytest.raises(InputError), private.private_directory(plan, {"dc1": broken}, {"dc1": ()}, {}):
         pass
     assert list(tmp_path.iterdir()) == []
 
