@@ -161,7 +161,8 @@ class _Space:
                 self.take(found)
                 return found
         where = "the documentation ranges" if wish.documentation else f"the supernet {pools[0]}"
-        raise InputError(f"segment {wish.name}: no free /{length} is left in {where}; declare a larger supernet")
+        cure = "declare the hand-offs of some lines" if wish.documentation else "declare a larger supernet"
+        raise InputError(f"segment {wish.name}: no free /{length} is left in {where}; {cure}")
 
     def ordinal(self) -> int:
         found = next((n for n in range(1, 4096) if n not in self._ordinals), None)
