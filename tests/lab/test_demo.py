@@ -62,7 +62,7 @@ def test_two_killed_runs_and_a_dead_libvirtd_converge(demo: Place) -> None:
     assert "kvm02" in dead.err
     assert demo.kumiai("lab", "up").code == 0
     assert demo.kumiai("up").code == 0
-    assert made(demo, "domain") == 6
+    assert made(demo, "domain") == 7
     assert demo.kumiai("verify").code == 0
 
 
@@ -72,18 +72,18 @@ def test_a_second_preview_shows_no_change(demo: Place) -> None:
     assert done.json()["changes"] == []
 
 
-@pytest.mark.soak  # configures six emulated machines
+@pytest.mark.soak  # configures seven emulated machines
 def test_configure_and_a_second_time_changes_nothing(demo: Place) -> None:
     first = demo.kumiai("configure", "--json")
     assert first.code == 0
     again = demo.kumiai("configure", "--json")
     assert again.code == 0
     nodes = again.json()["nodes"]
-    assert len(nodes) == 6
+    assert len(nodes) == 7
     assert [node["node"] for node in nodes if node["changed"]] == []
 
 
-@pytest.mark.soak  # configures six emulated machines
+@pytest.mark.soak  # configures seven emulated machines
 def test_every_office_sees_what_the_plan_says_and_nothing_else(demo: Place) -> None:
     plan = demo.plan()
     with pytest.MonkeyPatch.context() as patch:
@@ -104,7 +104,7 @@ def test_every_office_sees_what_the_plan_says_and_nothing_else(demo: Place) -> N
     assert "database juki-db1" in answers["nishiki", "juki"]
 
 
-@pytest.mark.soak  # configures six emulated machines
+@pytest.mark.soak  # configures seven emulated machines
 def test_both_application_nodes_answer(demo: Place) -> None:
     plan = demo.plan()
     with pytest.MonkeyPatch.context() as patch:
@@ -231,7 +231,7 @@ def test_destroy_is_refused_without_leave_and_then_leaves_nothing(demo: Place) -
     refused = demo.kumiai("destroy")
     assert refused.code == 1
     assert "juki-db1" in refused.err
-    assert made(demo, "domain") == 6
+    assert made(demo, "domain") == 7
     nodes = [f"--allow-data-loss={node.name}" for node in demo.plan().nodes]
     assert demo.kumiai("destroy", *nodes).code == 0
     assert made(demo, "domain") == 0
