@@ -62,7 +62,8 @@ def cards(resolution: Resolution, node: NetworkNode) -> tuple[Card, ...]:
     lost = [route for route in node.routes if route not in placed]
     if lost or routes[node.management.name]:
         raise RenderError(f"{node.name}: no card but management reaches the next hop of {lost or node.routes}")
-    shapes = {hand.card.name: _shape(hand.line.mbps) for hand in gateways.attached(resolution.network, node)}
+    lines = gateways.attached(resolution.network, node) if node.role == "gateway" else ()
+    shapes = {hand.card.name: _shape(hand.line.mbps) for hand in lines}
     found = []
     for interface in node.interfaces[1:]:
         here = [vip for vip in resolution.vips_of(node) if vip.segment == interface.segment]

@@ -69,6 +69,29 @@ def test_a_missing_secret_names_node_and_cure(plan: Plan, secrets: Secrets) -> N
         node_secrets.node_secrets(plan, without, "juki-ap1")
 
 
+def with_md5(plan: Plan) -> Plan:
+    """``plan`` with a password on the first line's first hand-off."""
+    first, *others = plan.network.lines
+    hand = dataclasses.replace(first.handoffs[0], md5="carrier-a")
+    lines = (dataclasses.replace(first, handoffs=(hand, *first.handoffs[1:])), *others)
+    return dataclasses.replace(plan, network=dataclasses.replace(plan.network, lines=lines))
+
+
+def test_only_gateways_get_the_passwords_of_lines_and_a_missing_one_is_the_carriers(
+    plan: Plan, secrets: Secrets
+) -> None:
+    asked = with_md5(plan)
+    peer = str(asked.network.lines[0].handoffs[0].peer)
+    with pytest.raises(
+        InputError, match=r"dc1-gw1a: line m1-main needs the secret 'carrier-a'.*ask the carrier for it"
+    ):
+        node_secrets.node_secrets(asked, secrets, "dc1-gw1a")
+    known = dataclasses.replace(secrets, passwords={**secrets.passwords, "line/carrier-a": f"{MARK}-line"})
+    for node in plan.nodes:
+        found = node_secrets.node_secrets(asked, known, node.name)["gateway_bgp_passwords"]
+        assert found == ({peer: f"{MARK}-line"} if node.role == "gateway" else {})
+
+
 def test_the_private_directory_is_in_memory_closed_to_others_and_gone_afterwards(plan: Plan, secrets: Secrets) -> None:
     with private.private_directory(plan, {"dc1": secrets}, {"dc1": ("-o", "ProxyJump=root@kvm01")}, {}) as directory:
         assert directory.parent in memory.PLACES

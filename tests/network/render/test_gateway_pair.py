@@ -278,9 +278,23 @@ def test_a_carrier_hears_what_its_member_may_reach_by_the_virtual_address(
     assert until(lambda: announced_to(place, name) == wanted or None)
 
 
+def test_the_roles_program_sees_when_all_sessions_are_back(place: Place) -> None:
+    program = pathlib.Path(__file__).parents[3] / "roles/gateway/files/await-sessions.py"
+    gateway = place.gateways[NAMES[1]]
+    assert gateway.sh(sys.executable, str(program), "30") == "all sessions are established\n"
+    gateway.vtysh(f"configure\nrouter bgp\nneighbor {peer('m2-main')} shutdown")
+    try:
+        assert gateway.sh(sys.executable, str(program), "0.1") == f"no session with {peer('m2-main')}\n"
+    finally:
+        gateway.vtysh(f"configure\nrouter bgp\nno neighbor {peer('m2-main')} shutdown")
+    assert gateway.sh(sys.executable, str(program), "30") == "all sessions are established\n"
+
+
 def test_gateways_take_in_the_members_own_offices_only(place: Place) -> None:
     for gateway in place.gateways.values():
-        assert routes(gateway) == {str(office("m1")): str(peer("m1-main")), str(office("m2")): str(peer("m2-main"))}
+        wanted = {str(office("m1")): str(peer("m1-main")), str(office("m2")): str(peer("m2-main"))}
+        until(functools.partial(has_routes, gateway))
+        assert routes(gateway) == wanted
         table = json.loads(gateway.vtysh("show bgp ipv4 unicast json"))["routes"]
         learned = {
             (where, path["peerId"]) for where, paths in table.items() for path in paths if path["peerId"] != "(unspec)"

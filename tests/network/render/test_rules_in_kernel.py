@@ -399,6 +399,16 @@ def test_only_the_other_holder_can_advertise(host: Machine, source: str, ttl: in
     assert [seen.protocol for seen in answers] == ([ICMP] if heard else [])
 
 
+def test_an_advertisement_from_afar_is_no_part_of_a_known_connection(host: Machine) -> None:
+    card = host.node.interfaces[1].name
+    near = Packet(source=own("juki-ap2"), target=own(HOST), protocol=VRRP, ttl=255)
+    assert [seen.protocol for seen in host.send(card, [near])] == [ICMP]
+    host.sh(sys.executable, "-c", SEND_VRRP, str(near.source))
+    host.send(card, [])
+    far = dataclasses.replace(near, ttl=64, mark=near.mark + 1)
+    assert host.send(card, [far]) == []
+
+
 def test_a_host_is_no_router(host: Machine) -> None:
     packet = Packet(source=own("juki-ap2"), target=demo.network().stations["dc1"].ip, port=22)
     assert host.send(host.node.interfaces[1].name, [packet]) == []

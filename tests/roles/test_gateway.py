@@ -1,0 +1,65 @@
+"""The role of gateways: the order in which things start, and passwords that stand in no rendered file."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+
+import jinja2
+import pytest
+import yaml
+
+import infra.plan
+from infra.process import probe
+from network import render
+from network.render import frr
+from tests.network.render import demo
+
+ROLE = pathlib.Path(__file__).parents[2] / "roles" / "gateway"
+
+
+def groups() -> list[dict[str, object]]:
+    tasks = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text())
+    found: list[dict[str, object]] = tasks[0]["kumiai_files"]["groups"]
+    return found
+
+
+def test_addresses_come_last_and_one_gateway_after_the_other() -> None:
+    """Rules came before all of it, with the role base."""
+    names = [str(group["name"]) for group in groups()]
+    started = [name for name in names if name in {"networkd", "conntrackd", "frr", "keepalived"}]
+    assert started == ["networkd", "conntrackd", "frr", "frr", "keepalived"]
+    (task, *_) = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text())
+    assert task["throttle"] == 1
+    assert yaml.safe_load((ROLE.parents[1] / "site.yml").read_text())[0]["roles"] == ["base"]
+
+
+def test_the_partner_holds_the_addresses_while_frr_starts_again() -> None:
+    (commands,) = (group["apply"] for group in groups() if group["name"] == "frr" and "apply" in group)
+    assert isinstance(commands, list)
+    words = [command.split(" {{")[0] for command in commands]
+    assert words == [
+        "systemctl stop keepalived.service",
+        "systemctl restart frr.service",
+        "/usr/local/sbin/kumiai-await-sessions",
+        "systemctl start keepalived.service",
+    ]
+
+
+@pytest.mark.skipif(shutil.which("vtysh") is None, reason="needs the program vtysh")
+def test_frr_accepts_passwords_behind_the_rendered_configuration(tmp_path: pathlib.Path) -> None:
+    network = infra.plan.compute(demo.STACK.with_name("nishiki.yaml"), demo.AS_OF).plan.network
+    config = render.render_node(network, "dc1-gw1a")[frr.CONFIG]
+    # As Ansible's lookup reads a template.
+    environment = jinja2.Environment(trim_blocks=True, autoescape=False, keep_trailing_newline=True)  # noqa: S701
+    template = environment.from_string((ROLE / "templates" / "passwords.j2").read_text())
+    peers = {"203.0.113.1": "another", "198.51.100.1": "one-Password"}
+    text = template.render(gateway_bgp_passwords=peers)
+    assert text == (
+        "router bgp\n neighbor 198.51.100.1 password one-Password\n neighbor 203.0.113.1 password another\nexit\n"
+    )
+    file = tmp_path / "frr.conf"
+    file.write_text(config + text)
+    checked = probe("vtysh", "-C", "-f", str(file))
+    assert checked.ok, checked.stderr + checked.stdout
+    assert template.render(gateway_bgp_passwords={}) == ""
