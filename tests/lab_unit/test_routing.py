@@ -337,7 +337,9 @@ def test_a_dead_routing_daemon_is_started_again_and_nothing_else(plan: Plan, pai
     (daemon,) = [p for p in known.processes if p.name == "pe.tsuno-main.lgwan/bgpd"]
     os.kill(daemon.pid, signal.SIGKILL)
     processes.end([daemon])
+    assert lab.status(STACK).dead_routers == ("pe.tsuno-main.lgwan/bgpd",)
     assert lab.up_network(plan) == ("pe.tsuno-main.lgwan/bgpd: started",)
+    assert lab.status(STACK).dead_routers == ()
     forgotten = [p for p in known.processes if p.name.startswith("pe.tsuno-backup.lgwan/")]
     others = tuple(p for p in known.processes if p not in forgotten)
     state_file.save(dataclasses.replace(known, processes=others))  # as if `up` had been killed before it wrote it down
