@@ -63,6 +63,8 @@ def status(stack: common.StackArgument, as_json: common.JsonFlag = False) -> Non
         common.print_json({"format": 1, **dataclasses.asdict(found)})
     elif found.hosts:
         common.out.print(*_tables(found))
+        for name in found.dead_routers:
+            common.out.print(f"dead: {name}; `kumiai lab up {stack}` starts it again", markup=False, style="bold red")
     if not found.up:
         raise OperationError(f"the lab of {found.stack} is not up; run: kumiai lab up {stack}")
 

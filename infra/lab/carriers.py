@@ -18,6 +18,9 @@ A packet's way over one line, from left to right, with the places where `faults`
 A line carries what was contracted, no more: the cable between provider edge and core is limited in both directions, for
 each zone by itself.
 
+A hand-off with ``routing: static`` has no session with the gateways: its edge is told what lies behind them. So is that
+of a ``tunnel``, since the lab's kernel has no IPsec.
+
 What a provider edge has learned no route for goes to the gateways' virtual address all the same (routing table
 ``default``, which the kernel asks last): an office that sends to places it has no business with must be stopped by
 the gateways' rules, not by luck. Source addresses are not filtered here either: gateways must not rely on it.

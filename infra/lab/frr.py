@@ -49,7 +49,7 @@ def ask(namespace: str, command: str) -> Mapping[str, Any]:
     folder = places.router_folder(namespace)
     done = process.probe("vtysh", "--vty_socket", str(folder), "-d", "bgpd", "-c", command, timeout_s=ASK_S)
     if not done.ok:
-        raise OperationError(f"{namespace}: bgpd does not answer `{command}`: {(done.stderr or done.stdout).strip()}")
+        raise OperationError(f"{namespace}: bgpd does not answer `{command}`; `kumiai lab up` repairs it")
     answer: Mapping[str, Any] = json.loads(done.stdout)
     return answer
 
@@ -62,42 +62,33 @@ def is_router(name: str) -> bool:
 def _start(router: Router, before: Mapping[str, Process]) -> list[tuple[Process, bool]]:
     """Return the router's daemons, each with whether it was started now."""
     folder = places.router_folder(router.namespace)
-    changed = _write(folder, router)
+    folder.mkdir(parents=True, exist_ok=True)
+    places.ROUTERS.chmod(0o755)  # the daemons give up root before they enter their folders
+    for path in (folder.parent, folder):
+        shutil.chown(path, ACCOUNT, ACCOUNT)
+        path.chmod(0o700)
     found = []
     for daemon in DAEMONS:
-        name = f"{router.name}/{daemon}"
+        name, file = f"{router.name}/{daemon}", folder / f"{daemon}.conf"
+        text = routers.config(router) if daemon == "bgpd" else f"hostname {router.name}\n"
         old = before.get(name)
-        alive = old is not None and processes.alive(old) and processes.is_inside(old.pid, router.namespace)
-        if old is not None and alive and not (changed and daemon == "bgpd"):
+        same = file.exists() and file.read_text(encoding="utf-8") == text
+        if same and old is not None and processes.is_inside(old.pid, router.namespace) and processes.alive(old):
             found.append((old, False))
             continue
         if old is not None:
             processes.end([old])  # it has another configuration, or lives on in a namespace that is gone
+        processes.end_recorded(folder / f"{daemon}.pid", router.namespace)
+        file.write_text(text, encoding="utf-8")  # after the end: an interrupted run must not look like a finished one
+        shutil.chown(file, ACCOUNT, ACCOUNT)
+        file.chmod(0o600)
         found.append((_started(router.namespace, folder, name, daemon), True))
     return found
-
-
-def _write(folder: pathlib.Path, router: Router) -> bool:
-    """Write the daemons' configuration; return whether bgpd's has changed."""
-    if not folder.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in (folder.parent, folder):
-            shutil.chown(path, ACCOUNT, ACCOUNT)
-            path.chmod(0o700)
-    texts = {"zebra": f"hostname {router.name}\n", "bfdd": f"hostname {router.name}\n", "bgpd": routers.config(router)}
-    changed = False
-    for daemon, text in texts.items():
-        path = folder / f"{daemon}.conf"
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
-            changed = changed or daemon == "bgpd"
-    return changed
 
 
 def _started(namespace: str, folder: pathlib.Path, name: str, daemon: str) -> Process:
     """Start a daemon; it puts itself into the background when it is ready, so that nothing has to be waited for."""
     pid_file = folder / f"{daemon}.pid"
-    processes.end_recorded(pid_file, namespace)
     path = program(daemon)
     if path is None:
         raise EnvironmentLackError(f"the lab needs FRR's {daemon}; run: apt-get install --no-install-recommends frr")

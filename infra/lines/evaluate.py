@@ -41,6 +41,8 @@ def _findings(path: Path, planned: Sequence[Path], measured: Mapping[Path, Measu
     if path.targets and path.role == "main" and not found.carries and not any(seen.carries for _, seen in rivals):
         findings.append("no line carries this LAN's traffic")
     findings += [f"{service} does not answer" for service in found.silent]
+    if found.office_known and None in (found.mbps_up, found.mbps_down):
+        findings.append("a transfer between the office and the carrier failed")
     findings += _bandwidth(path, found)
     return tuple(findings)
 

@@ -57,7 +57,8 @@ def measure(plan: Plan, progress: Progress = lambda _: None) -> dict[Path, Measu
     found = {}
     for number, (path, link) in enumerate(wanted.items(), start=1):
         progress(f"bandwidth of {path.line} for {path.lan} ({number} of {len(wanted)})")
-        up, down = _bandwidth(plan, path, link)
+        # An edge that does not know the office cannot answer it.
+        up, down = _bandwidth(plan, path, link) if routes[path].office_known else (None, None)
         times = answers.get(path, {})
         found[path] = dataclasses.replace(
             routes[path],
@@ -153,7 +154,7 @@ def _bandwidth(plan: Plan, path: Path, link: AccessLink) -> tuple[float | None, 
         sent = process.probe(*terminal, *_program("send", address, PORT, TRANSFER_S), timeout_s=limit_s)
         received = waiting.result()
     if not (sent.ok and received.ok):
-        return None, None  # the line is cut: its routes say so
+        return None, None  # the line was cut a moment ago: its routes will say so
     return json.loads(received.stdout)["mbps"], json.loads(sent.stdout)["mbps"]
 
 

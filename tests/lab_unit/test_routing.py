@@ -303,6 +303,18 @@ def _way(plan: Plan, member: str, zone: str) -> str:
     return str(routes[0].get("dev", ""))[:1] if routes else ""
 
 
+def test_what_nobody_announced_arrives_at_the_gateways_at_the_hand_off_of_its_line_and_zone(
+    plan: Plan, pair: Pair
+) -> None:
+    unannounced = "203.0.113.9"
+    process.run("ip", "-n", pair.gateways[0], "address", "add", f"{unannounced}/32", "dev", "lo")
+    before = traffic.traffic(STACK)
+    with listening(pair.gateways[0]):
+        assert reach(terminal(plan, "tsuno", "lgwan"), unannounced) == "10.2.64.10"
+    moved = {(a.line, a.zone) for a, b in zip(before, traffic.traffic(STACK), strict=True) if a != b}
+    assert moved == {("tsuno-main", "lgwan")}
+
+
 def test_an_office_cannot_draw_another_members_traffic_to_itself(plan: Plan, pair: Pair) -> None:
     office = places.namespace(STACK, "office", "nishiki", "honcho", "mynumber")
     (edge,) = [e for e in carriers.edges(plan) if (e.line.name, e.handoff.zone) == ("nishiki-main", "mynumber")]
@@ -337,7 +349,9 @@ def test_a_dead_routing_daemon_is_started_again_and_nothing_else(plan: Plan, pai
     (daemon,) = [p for p in known.processes if p.name == "pe.tsuno-main.lgwan/bgpd"]
     os.kill(daemon.pid, signal.SIGKILL)
     processes.end([daemon])
+    assert lab.status(STACK).dead_routers == ("pe.tsuno-main.lgwan/bgpd",)
     assert lab.up_network(plan) == ("pe.tsuno-main.lgwan/bgpd: started",)
+    assert lab.status(STACK).dead_routers == ()
     forgotten = [p for p in known.processes if p.name.startswith("pe.tsuno-backup.lgwan/")]
     others = tuple(p for p in known.processes if p not in forgotten)
     state_file.save(dataclasses.replace(known, processes=others))  # as if `up` had been killed before it wrote it down

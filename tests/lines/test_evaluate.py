@@ -81,7 +81,7 @@ def test_the_main_line_carries_and_the_backup_stands_by() -> None:
             changed(CARRYING, office_known=False), STILL, (NO_ROUTE[:1], ()), id="the carrier knows no way back"
         ),
         pytest.param(
-            changed(GONE, office_known=True, services_known=False),
+            changed(STILL, services_known=False, office_route=False),
             CARRYING,
             (("the carrier has no route to the services: the gateways announce none here", NO_ROUTE[1]), ()),
             id="the hand-off is dead",
@@ -97,6 +97,12 @@ def test_the_main_line_carries_and_the_backup_stands_by() -> None:
             STILL,
             (("79 Mbit/s up, less than 80 of the 100 contracted",), ()),
             id="a guaranteed line is slow one way",
+        ),
+        pytest.param(
+            CARRYING,
+            changed(STILL, mbps_up=None, mbps_down=None),
+            ((), ("a transfer between the office and the carrier failed",)),
+            id="even best effort lets something through",
         ),
         pytest.param(changed(CARRYING, mbps_down=80.0), STILL, ((), ()), id="headers and the start of a transfer"),
         pytest.param(CARRYING, changed(STILL, mbps_up=3.0, mbps_down=3.0), ((), ()), id="best effort promises no rate"),

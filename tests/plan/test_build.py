@@ -283,6 +283,16 @@ def test_handoffs_of_simulated_lines_come_from_documentation_ranges() -> None:
         assert any(segment.prefix.subnet_of(pool) for pool in documentation)
 
 
+def test_handoffs_of_simulated_lines_are_routed_by_bgp_with_an_as_number_per_closed_network() -> None:
+    declared = factory.declaration()
+    numbers = {network.id: 64600 + index for index, network in enumerate(declared.closed_networks)}
+    assert len(numbers) == 2
+    for line in built(declared).plan.network.lines:
+        for handoff in line.handoffs:
+            assert (handoff.routing, handoff.peer_as) == ("bgp", numbers[line.closed_network])
+            assert (handoff.local_as, handoff.hold_s, handoff.bfd) == (65010, 9, True)
+
+
 def test_a_common_data_area_is_one_database_with_one_password() -> None:
     services = [
         factory.service("juki", "multi_tenant", data="common"),
