@@ -166,6 +166,9 @@ class Builder:
         segment = wishes.segment_of(own, self._shared)
         routes: set[Route] = set()
         for instance in carried:
+            for caller, zone, member in self._office_callers(instance):
+                via = self._via(own.site, own.zone, member, segment)
+                routes |= {Route(prefix=p, via=via) for p in self._office_prefixes.get((caller, zone), ())}
             for member in instance.participants:
                 via = self._via(own.site, own.zone, member, segment)
                 routes |= {Route(prefix=p, via=via) for p in self._office_prefixes.get((member, own.zone), ())}
@@ -175,6 +178,19 @@ class Builder:
                     via = self._via(own.site, own.zone, member, segment)
                     routes.add(Route(prefix=self._book.segments[far].prefix, via=via))
         return tuple(sorted(routes))
+
+    def _office_callers(self, instance: Instance) -> Iterable[tuple[str, str, str]]:
+        """Yield member and zone of the offices that a declared flow lets in beside those of the service's own zone.
+
+        The third value is the member whose gateway leads there: the one that the flow ends at.
+        """
+        for flow in self._declared_flows():
+            source, target = endpoints.parse(flow.source), endpoints.parse(flow.target)
+            if isinstance(source, endpoints.OfficeEnd) and isinstance(target, endpoints.ServiceEnd):
+                member = target.member or source.member
+                ends_here = target.service == instance.service and member in instance.participants
+                if ends_here and instance.member in (None, member):
+                    yield source.member, source.zone, member
 
     def _flow_peers(self, instance: Instance) -> Iterable[tuple[Instance, str]]:
         """Yield the instances on the other end of declared flows, with the member whose gateway leads there."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from infra import tenancy
 from infra.configure import database
+from infra.declaration.links import Link
 from infra.declaration.model import Declaration
 from infra.plan import build as builder
 from infra.plan import lock as lock_file
@@ -168,6 +169,42 @@ def test_service_nodes_reach_only_the_offices_of_their_members() -> None:
     network = built(factory.declaration(services=THREE_KINDS)).plan.network
     assert [str(r.prefix) for r in network.node_by_name["zaimu-m1-ap1"].routes] == ["10.1.16.0/20"]
     assert [str(r.prefix) for r in network.node_by_name["juki-ap1"].routes] == ["10.1.0.0/20", "10.2.0.0/20"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "answered"),
+    [("specific", "office:m1/mynumber", "10.1.0.0/20"), ("mutual_support", "office:m2/lgwan", "10.2.16.0/20")],
+)
+def test_a_service_answers_the_offices_that_a_declared_flow_lets_in(kind: str, source: str, answered: str) -> None:
+    """Without the route its packets would go nowhere: nodes have no default route."""
+    flow: dict[str, Any] = {
+        "from": source,
+        "to": "service:zaimu@m1",
+        "allow": ["tcp/443"],
+        "kind": kind,
+        "reason": "理由",
+        "approved_by": "情報政策課",
+        "expires": "2030-03-31",
+    }
+    opened = Link.model_validate(
+        {
+            "from": source,
+            "to": "service:zaimu@m1",
+            "requested_by": "m2",
+            "event": "台風",
+            "scope": "証明書",
+            "opened_at": "2026-03-31T10:00+09:00",
+            "until": "2026-04-02T10:00+09:00",
+        }
+    )
+    declared = factory.declaration(services=THREE_KINDS, flows=[flow])
+    plan = builder.build("test", declared, Lock(stack="test"), DAY, clock=lambda: 0.0, links=[opened]).plan
+    routes = {str(r.prefix): r.via for r in plan.network.node_by_name["zaimu-m1-ap1"].routes}
+    assert set(routes) == {"10.1.16.0/20", answered}
+    assert len(set(routes.values())) == 1
+    closed = builder.build("test", declared, Lock(stack="test"), DAY, clock=lambda: 0.0).plan
+    still = {str(r.prefix) for r in closed.network.node_by_name["zaimu-m1-ap1"].routes}
+    assert (answered in still) == (kind == "specific")
 
 
 def test_a_gateway_has_at_most_24_cards() -> None:
