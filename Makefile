@@ -48,7 +48,7 @@ test: setup test-packages ## The tests that start no machine. Root for those in 
 	@$(BIN)/python -m pytest --ignore tests/lab -m 'not soak'
 
 .PHONY: test-lab
-test-lab: setup ## The tests on real machines. Root, 12 GiB; 20 min
+test-lab: setup ## The tests on real machines. Root, 12 GiB; 30 min
 	@$(BIN)/python -m pytest tests/lab -m 'not soak'
 
 .PHONY: soak
