@@ -84,7 +84,7 @@ class Router:
     def start(self, name: str, *argv: str) -> None:
         """Start a program that stays in the foreground."""
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(self.argv(*argv), stdout=log, stderr=log)
+            self.processes[name] = subprocess.Popen(self.argv(*argv), stdout=log, stderr=log, start_new_session=True)
 
     def start_frr(self, *daemons: str) -> None:
         """Start FRR's daemons and give them the configuration, as its own start script does."""
