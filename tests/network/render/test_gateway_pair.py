@@ -116,7 +116,10 @@ def routes(gateway: Router) -> dict[str, str]:
     return {r["dst"]: r["gateway"] for r in json.loads(gateway.ip("-j route show proto bgp"))}
 
 
-def has_routes(gateway: Router) -> bool:
+def is_settled(gateway: Router) -> bool:
+    sessions = gateway.vtysh("show bfd peers brief").splitlines()
+    if len([line for line in sessions if line.split()[-1:] == ["up"]]) < len(NETWORK.lines):
+        return False
     return set(routes(gateway)) == {str(office("m1")), str(office("m2"))}
 
 
@@ -136,7 +139,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             found.edges[one.name] = _edge(stack, found, one, f"{base}-{one.name}", folder / one.name)
         found.server = _server(stack, found, f"{base}-server")
         for gateway in found.gateways.values():
-            until(functools.partial(has_routes, gateway), what="for the offices' routes")
+            until(functools.partial(is_settled, gateway), what="for routes and BFD")
         until(found.holder, what="for a gateway with the addresses")
         yield found
 
@@ -204,6 +207,8 @@ def ready(place: Place) -> None:
     """Every test begins with the first gateway as holder and all lines up."""
     place.make_holder(NAMES[0])
     until(lambda: {routes(g).get(str(office("m1"))) for g in place.gateways.values()} == {str(peer("m1-main"))})
+    for gateway in place.gateways.values():
+        until(functools.partial(is_settled, gateway), what="for routes and BFD")
 
 
 def peer(name: str) -> IPv4Address:
@@ -253,7 +258,7 @@ def test_the_roles_program_sees_when_all_sessions_are_back(place: Place) -> None
 def test_gateways_take_in_the_members_own_offices_only(place: Place) -> None:
     for gateway in place.gateways.values():
         wanted = {str(office("m1")): str(peer("m1-main")), str(office("m2")): str(peer("m2-main"))}
-        until(functools.partial(has_routes, gateway))
+        until(functools.partial(is_settled, gateway))
         assert routes(gateway) == wanted
         table = json.loads(gateway.vtysh("show bgp ipv4 unicast json"))["routes"]
         learned = {
