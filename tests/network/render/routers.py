@@ -84,13 +84,16 @@ class Router:
     def start(self, name: str, *argv: str) -> None:
         """Start a program that stays in the foreground."""
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(self.argv(*argv), stdout=log, stderr=log)
+            self.processes[name] = subprocess.Popen(self.argv(*argv), stdout=log, stderr=log, start_new_session=True)
 
     def start_frr(self, *daemons: str) -> None:
         """Start FRR's daemons and give them the configuration, as its own start script does."""
         for name in daemons:
             self.start(name, str(FRR / name), *_OPTIONS.get(name, ["-A", "127.0.0.1"]))
         until(lambda: all((self.folder / "run/frr" / f"{name}.vty").exists() for name in daemons))
+        # Before bfdd is known to zebra, sessions that bgpd asks for could get lost.
+        known = {name.removesuffix("d") for name in daemons} - {"zebra"}
+        until(lambda: known <= set(self.try_sh("vtysh", "-c", "show zebra client summary").stdout.split()))
         until(lambda: self.try_sh("vtysh", "-b").ok)
 
     def start_keepalived(self) -> None:
@@ -103,6 +106,7 @@ class Router:
     def end(self, name: str, with_signal: signal.Signals = signal.SIGTERM) -> None:
         """End a program and wait for it."""
         process = self.processes.pop(name)
+        (self.folder / "run/frr" / f"{name}.vty").unlink(missing_ok=True)  # another one's would be taken for its own
         process.send_signal(with_signal)
         try:
             process.wait(10)

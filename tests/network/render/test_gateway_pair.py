@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import functools
 import itertools
 import json
@@ -20,63 +19,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Any
 
 import pytest
 
-from infra.plan import build as builder
-from infra.plan.lock import Lock
 from infra.process import run
-from network import flows, render, timers
-from network.model import Line, NetworkPlan
+from network import timers
+from network.model import Line
 from tests.network.render.kernel import machine
+from tests.network.render.pair import FILES, NETWORK, RESOLUTION
 from tests.network.render.routers import Router, missing, namespace, router, until
-from tests.plan import factory
 
 pytestmark = pytest.mark.skipif(missing(), reason="needs root, FRR, keepalived, conntrackd, nft")
 
 EMULATION_S = 4.0
 """What a busy machine may add to a computed time."""
-ZONES = ("mynumber",)
 FOREIGN = IPv4Network("10.99.0.0/24")
 """A prefix of nobody that every carrier announces."""
 
 
-def handoff(number: int, peer_as: int) -> dict[str, Any]:
-    base = IPv4Address("192.0.2.0") + 8 * number
-    return {
-        "mynumber": {
-            "prefix": f"{base}/29",
-            "peer": str(base + 1),
-            "local": [str(base + 2), str(base + 3)],
-            "vip": str(base + 4),
-            "routing": "bgp",
-            "peer_as": peer_as,
-            "local_as": 65010,
-            "hold_s": 9,
-            "bfd": True,
-        }
-    }
-
-
-def planned() -> NetworkPlan:
-    lines = [
-        {**factory.line(1, "main", ZONES), "handoff": handoff(0, 64600)},
-        {**factory.line(1, "backup", ZONES), "handoff": handoff(1, 64700)},
-        {**factory.line(2, "main", ZONES), "handoff": handoff(2, 64600)},
-    ]
-    services = [
-        factory.service("juki", "multi_tenant", "mynumber"),
-        factory.service("own", "mixed", "mynumber"),
-    ]
-    declared = factory.declaration(2, services, lines=lines)
-    built = builder.build("pair", declared, Lock(stack="pair"), datetime.date(2026, 4, 1), clock=lambda: 0.0)
-    return built.plan.network
-
-
-NETWORK = planned()
-RESOLUTION = flows.resolve(NETWORK)
-FILES = render.render_all(NETWORK)
 NAMES = ("dc1-gw1a", "dc1-gw1b")
 SYNC = "dc1-gw1-sync"
 VIP = NETWORK.vip_by_name["service/juki"]
@@ -156,7 +116,10 @@ def routes(gateway: Router) -> dict[str, str]:
     return {r["dst"]: r["gateway"] for r in json.loads(gateway.ip("-j route show proto bgp"))}
 
 
-def has_routes(gateway: Router) -> bool:
+def is_settled(gateway: Router) -> bool:
+    sessions = gateway.vtysh("show bfd peers brief").splitlines()
+    if len([line for line in sessions if line.split()[-1:] == ["up"]]) < len(NETWORK.lines):
+        return False
     return set(routes(gateway)) == {str(office("m1")), str(office("m2"))}
 
 
@@ -176,7 +139,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             found.edges[one.name] = _edge(stack, found, one, f"{base}-{one.name}", folder / one.name)
         found.server = _server(stack, found, f"{base}-server")
         for gateway in found.gateways.values():
-            until(functools.partial(has_routes, gateway), what="for the offices' routes")
+            until(functools.partial(is_settled, gateway), what="for routes and BFD")
         until(found.holder, what="for a gateway with the addresses")
         yield found
 
@@ -244,6 +207,8 @@ def ready(place: Place) -> None:
     """Every test begins with the first gateway as holder and all lines up."""
     place.make_holder(NAMES[0])
     until(lambda: {routes(g).get(str(office("m1"))) for g in place.gateways.values()} == {str(peer("m1-main"))})
+    for gateway in place.gateways.values():
+        until(functools.partial(is_settled, gateway), what="for routes and BFD")
 
 
 def peer(name: str) -> IPv4Address:
@@ -293,7 +258,7 @@ def test_the_roles_program_sees_when_all_sessions_are_back(place: Place) -> None
 def test_gateways_take_in_the_members_own_offices_only(place: Place) -> None:
     for gateway in place.gateways.values():
         wanted = {str(office("m1")): str(peer("m1-main")), str(office("m2")): str(peer("m2-main"))}
-        until(functools.partial(has_routes, gateway))
+        until(functools.partial(is_settled, gateway))
         assert routes(gateway) == wanted
         table = json.loads(gateway.vtysh("show bgp ipv4 unicast json"))["routes"]
         learned = {
@@ -452,6 +417,18 @@ def test_without_its_rules_a_gateway_gives_the_addresses_away(place: Place) -> N
     finally:
         run(*place.gateways[old].argv("nft", "-f", "-"), stdin=FILES[old]["/etc/nftables.conf"])
     until(lambda: state(place.gateways[old]) == "BACKUP")
+
+
+def test_without_its_routing_a_gateway_gives_the_addresses_away(place: Place) -> None:
+    old, new = NAMES
+    gateway = place.gateways[old]
+    gateway.end("bgpd")
+    try:
+        until(lambda: place.holder() == new)
+        assert until(lambda: state(gateway) == "FAULT")
+    finally:
+        gateway.start_frr("bgpd")
+    until(lambda: state(gateway) == "BACKUP")
 
 
 def test_a_cut_main_line_moves_the_office_to_the_backup_and_back(
