@@ -129,6 +129,8 @@ def _network(plan: Plan, progress: Progress) -> tuple[State, list[str]]:
     for gone in set(places.routers_folder(plan.stack).glob("*")) - {places.router_folder(r.namespace) for r in wanted}:
         shutil.rmtree(gone)
     others = tuple(one for one in known.processes if not frr.is_router(one.name))
+    # A router that is no longer drawn went with its namespace, unless somebody had deleted that under its feet.
+    processes.end(one for one in known.processes if one not in (*others, *running))
     known = dataclasses.replace(known, processes=(*others, *running))
     state_file.save(known)
     return known, [*changes, *(f"{name}: started" for name in started)]

@@ -103,4 +103,15 @@ def lab_traces(stack: str) -> list[str]:
     mounts = [line for line in mountinfo.splitlines() if f"/{places.prefix(stack)}" in line]
     ours = (places.run_folder(stack), places.store_folder(stack), places.routers_folder(stack))
     folders = [str(path) for path in ours if path.exists()]
-    return [*places.existing(stack), *mounts, *folders]
+    return [*places.existing(stack), *mounts, *folders, *_routing_daemons(stack)]
+
+
+def _routing_daemons(stack: str) -> list[str]:
+    """Return the routing daemons of a lab, in whatever namespace they live on."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # ended in between
+            command = path.read_text(encoding="utf-8", errors="replace").replace("\0", " ")
+            if f"{places.routers_folder(stack)}/" in command:
+                found.append(command)
+    return found
