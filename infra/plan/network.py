@@ -310,6 +310,7 @@ class Builder:
                         local_as=declared.local_as if declared else GATEWAY_AS,
                         hold_s=declared.hold_s if declared else HOLD_S,
                         bfd=declared.bfd if declared else True,
+                        md5=declared.md5 if declared else None,
                     )
                 )
             lines.append(
