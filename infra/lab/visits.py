@@ -74,6 +74,12 @@ def visit(plan: Plan, office: OfficeLan, endpoint: ServiceEndpoint, authority: s
     )
 
 
+def answering_node(plan: Plan, office: OfficeLan, endpoint: ServiceEndpoint, authority: str) -> str | None:
+    """Return which node answers one request from a LAN; None when none does."""
+    done = _fetch(plan, office, url_of(plan, endpoint), authority)
+    return str(json.loads(done.stdout)["node"]) if done.ok else None
+
+
 def url_of(plan: Plan, endpoint: ServiceEndpoint) -> str:
     """Return the address at which an office reaches the service's interface for programs."""
     return f"https://{plan.network.vip_by_name[endpoint.vip].address.ip}:{endpoint.listen[0].first}{PATH}"
