@@ -119,7 +119,7 @@ def _visits(found: Plan, seen: list[visits.Visit]) -> Table:
         table.add_row(
             f"{found.members[visit.office.member]} {plan_tables.ZONE_TITLES[visit.office.zone]}",
             found.services[visit.endpoint.service],
-            visit.url.removesuffix(visits.PATH),
+            visit.url.removesuffix(visits.PATH).removesuffix(":443"),
             "opens" if visit.expected else "closed",
             visit.answer if visit.reached else "closed",
             style=None if visit.as_planned else "bold red",

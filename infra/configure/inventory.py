@@ -82,6 +82,7 @@ def _host_vars(plan: Plan, node: Node, rendered: Files) -> HostVars:
     variables: HostVars = {
         "ansible_host": str(plan.network.node_by_name[node.name].management.address.ip),
         "ansible_user": ACCOUNT,
+        "ansible_become": True,
         "kumiai_site": node.site,
         "base_files": {path: text for path, text in rendered.items() if path not in elsewhere},
         "base_data_volume": node.stateful,
