@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from infra.hosts import access
 from infra.operations import engine_run, interrupted, lost, reconcile, run, state, virsh
@@ -14,8 +14,6 @@ from infra.plan.model import Plan
 from infra.resources import domain_xml, names
 from infra.resources.components import ANY_NODE
 from network import errors
-
-_ORDER = {"domain": 0, "volume": 1, "network": 2, "pool": 3}
 
 
 def stateful_nodes(things: Collection[Thing], stack: str) -> tuple[str, ...]:
@@ -52,12 +50,7 @@ def destroy_site(plan: Plan, site: str, request: Request, progress: Progress) ->
         record = engine_run.destroy(place, progress)
         engine_run.require_success(place, record, "not everything could be removed; run it again")
         place.run("stack", "rm", "--yes", "--preserve-config", "--stack", place.name)
-    left = sorted(
-        (thing for things in virsh.probe_all(hosts).values() for thing in things), key=lambda t: (_ORDER[t.kind], t)
-    )
-    for thing in left:
-        progress(f"removing what the state did not know: {thing}")
-        hosts[thing.host].remove(thing)
+    left = _remove((thing for things in virsh.probe_all(hosts).values() for thing in things), hosts, progress)
     for host in hosts:
         remove_logs(plan, host)
     interrupted.remove_note(place)
@@ -66,7 +59,7 @@ def destroy_site(plan: Plan, site: str, request: Request, progress: Progress) ->
     if still:
         listed = "\n".join(f"  {text}" for text in still)
         raise errors.OperationError(f"{place.name}: still there after everything was removed:\n{listed}")
-    return tuple(left)
+    return left
 
 
 def _align(place: Workspace, hosts: Mapping[str, virsh.Hypervisor], progress: Progress) -> None:
@@ -77,12 +70,19 @@ def _align(place: Workspace, hosts: Mapping[str, virsh.Hypervisor], progress: Pr
     lost.put_back(place, [host for host in lost.hosts_aside(place) if host in hosts], progress)
     deployment = place.export()
     found = reconcile.compare(place.stack, deployment, virsh.probe_all(hosts), None)
-    unknown = (thing for thing in (*found.leftover, *found.foreign) if thing.kind in ("domain", "volume"))
-    for thing in sorted(unknown, key=lambda t: (_ORDER[t.kind], t)):
-        progress(f"removing what the state did not know: {thing}")
-        hosts[thing.host].remove(thing)
+    unknown = (*found.leftover, *found.foreign)
+    _remove((thing for thing in unknown if thing.kind in ("domain", "volume")), hosts, progress)
     if found.forget or found.stale_operations:
         place.replace_state(state.drop_urns(deployment, set(found.forget)))
+
+
+def _remove(things: Iterable[Thing], hosts: Mapping[str, virsh.Hypervisor], progress: Progress) -> tuple[Thing, ...]:
+    """Remove ``things``, which the state does not know, and return them in the order of their removal."""
+    unknown = reconcile.in_removal_order(things)
+    for thing in unknown:
+        progress(f"removing what the state did not know: {thing}")
+        hosts[thing.host].remove(thing)
+    return unknown
 
 
 def remove_logs(plan: Plan, host: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from infra.operations import state
 from infra.operations.state import Known
@@ -35,6 +35,11 @@ class Differences:
         return not (self.leftover or self.foreign or self.forget or self.stale_operations)
 
 
+def in_removal_order(things: Iterable[Thing]) -> tuple[Thing, ...]:
+    """Return ``things`` in the order in which they can be removed: machines, their volumes, networks, the pool."""
+    return tuple(sorted(things, key=lambda thing: (_REMOVAL_ORDER[thing.kind], thing)))
+
+
 def compare(
     stack: str,
     deployment: Deployment,
@@ -54,7 +59,7 @@ def compare(
     gone = [entry for entry in told if entry.thing not in held]
     forget, more = _consequences(stack, told, gone, held)
     return Differences(
-        leftover=tuple(sorted(leftover | more, key=lambda t: (_REMOVAL_ORDER[t.kind], t))),
+        leftover=in_removal_order(leftover | more),
         foreign=tuple(sorted(unknown - leftover)),
         forget=tuple(sorted(forget)),
         lost_data=_lost_data(stack, [entry for entry in gone if entry.expected]),

@@ -80,8 +80,9 @@ class Hypervisor:
 
     def _open(self, pool: str) -> bool:
         """Say whether a defined pool is active; a stopped one hides its volumes, so it is started where that works."""
-        if pool not in self.call("pool-list", "--name").split():
-            self._try("pool-start", pool)
+        if pool in self.call("pool-list", "--name").split():
+            return True
+        self._try("pool-start", pool)
         return pool in self.call("pool-list", "--name").split()
 
     def _names(self, kind: Kind, text: str) -> Iterable[Thing]:
