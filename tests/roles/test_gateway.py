@@ -56,6 +56,7 @@ def test_frr_accepts_passwords_behind_the_rendered_configuration(tmp_path: pathl
     peers = {"203.0.113.1": "another", "198.51.100.1": "one-Password"}
     text = template.render(gateway_bgp_passwords=peers)
     assert text == (
+        "! Passwords of sessions, from the secrets of the stack.\n"
         "router bgp\n neighbor 198.51.100.1 password one-Password\n neighbor 203.0.113.1 password another\nexit\n"
     )
     file = tmp_path / "frr.conf"
