@@ -10,6 +10,7 @@ from infra.cli import (
     common,
     configure,
     destroy,
+    drill,
     hosts,
     lab,
     lines,
@@ -29,6 +30,7 @@ __all__ = [
     "common",
     "configure",
     "destroy",
+    "drill",
     "hosts",
     "lab",
     "lines",
@@ -52,7 +54,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure, lines):
+for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure, lines, drill):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")
