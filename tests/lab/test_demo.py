@@ -5,6 +5,7 @@ The order of the tests is the order of the story: nothing before `test_destroyâ€
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import pathlib
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 
 from infra import process
-from infra.lab import visits
 from infra.lab import state as lab_state
+from infra.lab import visits
+from infra.probes import run
 from infra.secrets import store
 from tests.lab import place as places
 from tests.lab.place import Place
@@ -155,6 +157,59 @@ def test_a_lost_gateway_is_replaced_and_open_connections_survive(demo: Place) ->
 
 def test_a_cut_sync_segment_never_makes_two_holders(demo: Place) -> None:
     drilled(demo, "sync")
+
+
+def test_nothing_passes_between_any_two_places_but_what_a_flow_lets_pass(demo: Place) -> None:
+    plan = demo.plan()
+    with demo.shell(plan) as shell:
+        tried = run.run(plan, shell)
+    outcomes = collections.Counter((bool(one.probe.passes), one.outcome != "silent") for one in tried)
+    print(f"{len(tried)} probes: {dict(outcomes)}")
+    assert [one.wrong for one in tried if one.wrong] == []
+    assert outcomes[True, True] >= 12, "what must pass was seen to pass"
+    assert outcomes[False, False] > 5000
+    sources = {(one.probe.source.name, one.probe.source.segment) for one in tried}
+    assert sources >= {(node.name, card.segment) for node in plan.network.nodes for card in node.interfaces}
+    assert {name for name, segment in sources if segment == "office"} == {
+        f"{member}/honcho/{zone}" for member in ("nishiki", "tsuno") for zone in ("mynumber", "lgwan")
+    }
+
+
+ASK_STEADILY = """\
+import http.client, ssl, sys, time
+context = ssl._create_unverified_context()
+connection = http.client.HTTPSConnection(sys.argv[1], int(sys.argv[2]), timeout=8, context=context)
+try:
+    while True:
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        answer.read()
+        print(answer.status, flush=True)
+        time.sleep(0.5)
+except OSError as e:
+    print(type(e).__name__, flush=True)
+"""
+
+
+def test_a_flow_that_is_closed_ends_its_open_session_and_opens_again(demo: Place) -> None:
+    text = demo.stack_file.read_text(encoding="utf-8")
+    flow = text[text.index("flows:\n") : text.index("availability:")]
+    closed = demo.edited("closed", (flow, ""))
+    plan = demo.plan()
+    zaimu = next(e for e in plan.network.endpoints if e.name == "zaimu-nishiki")
+    address = str(plan.network.vip_by_name[zaimu.vip].address.ip)
+    with demo.shell(plan) as shell:
+        ask = shell.argv("juki-ap1", "python3", "-I", "-S", "-c", ASK_STEADILY, address, "8443")
+        with process.started(*ask) as session:
+            assert session.hear() == "200"
+            assert demo.kumiai("configure", stack_file=closed).code == 0
+            heard = list(iter(session.hear, ""))
+        assert heard[-1] == "TimeoutError", "nothing was answered any more"
+        with process.started(*ask) as refused:
+            assert refused.hear() == "TimeoutError"
+        assert demo.kumiai("configure").code == 0
+        with process.started(*ask) as again:
+            assert again.hear() == "200"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
