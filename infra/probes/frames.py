@@ -1,7 +1,7 @@
 """The program that tries probes from one card, as root, with nothing but Python: ``frames.py < ORDERS``.
 
 stdin: a JSON object ``{"card", "source", "probes": [[number, protocol, target, port, via], …]}``, where ``via`` is a
-MAC address or the address of a next hop. stdout: a JSON object with ``answers``, number → ``[outcome, who answered]`` of
+MAC address or the address of a next hop. stdout: a JSON object with ``answers``, number → ``[outcome, sender]`` of
 answered probes only, and ``unresolved``, the next hops that did not answer ARP.
 
 It builds frames itself, so neither this machine's routes nor its own firewall keep a packet back: it does what a
