@@ -69,7 +69,7 @@ def demo() -> None:
     phases.run("offices open the business systems", lambda: seen.extend(visits.visit_all(found, authority)))
     cuts: list[Result] = []
     phases.run("a main line is cut and restored", lambda: cuts.append(_cut_a_main_line(found, path)))
-    common.out.print(_machines(found), _visits(found, seen), drill.table(tuple(cuts)), _times(phases))
+    common.out.print(_machines(found), _visits(found, seen), *map(drill.table, cuts), _times(phases))
     for cut in cuts:
         if not cut.passed:
             raise errors.OperationError("\n".join(f"{cut.subject}: {finding}" for finding in cut.findings))

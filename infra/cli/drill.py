@@ -61,7 +61,7 @@ def command(
     if as_json:
         common.print_json(records.document(result))
     else:
-        common.out.print(table((result,)))
+        common.out.print(table(result))
         common.out.print(f"kept in {path}", markup=False)
     if not result.passed:
         raise OperationError("\n".join(f"{result.subject}: {finding}" for finding in result.findings))
@@ -85,23 +85,29 @@ def scene_of(plan: Plan, stack_file: pathlib.Path) -> Iterator[Scene]:
         )
 
 
-def table(results: tuple[Result, ...]) -> Table:
-    """Return results side by side with what was computed."""
-    profile = ", ".join(dict.fromkeys(f"timers: {r.timers}, {r.accelerator}" for r in results))
+def table(result: Result) -> Table:
+    """Return what a drill found beside what was computed."""
     shown = Table(
-        title=f"障害訓練 (drills; {profile})",
+        title=f"障害訓練 (drill): {result.kind} {result.subject}",
         title_justify="left",
-        title_style="bold",
+        title_style="bold" if result.passed else "bold red",
         box=rich.box.SIMPLE_HEAD,
         pad_edge=False,
+        show_header=False,
     )
-    numbers = ("s down", "computed", "target", "s at repair", "writes kept", "lost", "connections broken")
-    for column in ("broken", "seen from", *numbers, "took over"):
-        shown.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
-    for one in results:
-        shown.add_row(
-            one.subject, one.client, f"{one.down_s:.1f}", f"{one.computed_s:.1f}", f"{one.target_s:.1f}",
-            f"{one.restored_s:.1f}", str(one.writes_acknowledged - one.writes_lost), str(one.writes_lost),
-            str(one.connections_broken), one.took_over, style=None if one.passed else "bold red",
-        )  # fmt: skip
+    shown.add_column(no_wrap=True)
+    shown.add_column(overflow="fold")
+    shown.add_row("fault", result.fault)
+    shown.add_row("seen from", result.client)
+    shown.add_row("took over", result.took_over)
+    shown.add_row("without an answer", f"{result.down_s:.1f} s (computed {result.computed_s:.1f} s)")
+    shown.add_row("target", f"{result.target_s:.1f} s (timers: {result.timers}, machines: {result.accelerator})")
+    shown.add_row("at the repair", f"{result.restored_s:.1f} s; everything as before after {result.returned_s:.0f} s")
+    writes = f"{result.writes_acknowledged} acknowledged, {result.writes_lost} of them lost"
+    shown.add_row("writes", f"{writes}; longest gap {result.write_gap_s:.1f} s")
+    shown.add_row("open connection", f"broke {result.connections_broken} times")
+    if result.kind != "line":
+        shown.add_row("two holders at once", f"{result.split_brain} times in {result.samples} answers")
+    for finding in result.findings:
+        shown.add_row("not as promised", finding, style="bold red")
     return shown
