@@ -34,8 +34,11 @@ def drill(scene: Scene, name: str | None) -> Result:
     vip = next(v for v in plan.network.vips if v.segment == post.endpoint.segment and set(v.nodes) == set(nodes))
     segment = gateways.sync_of(plan.network, pair[0])
     assert segment is not None  # noqa: S101 - pair_of returns pairs only
-    for node in nodes:
-        gateway.require_whole(scene, node)
+    await_until(
+        f"{' and '.join(nodes)} are whole before anything is broken",
+        lambda: not any(gateway.unwell(scene, node) for node in nodes),
+        SETTLE_S,
+    )
     first = nodes[0]
     ports = [_port(scene, node.name, node.interface(segment).mac) for node in pair]
     with holding.sampling(scene.shell, nodes, str(vip.address.ip)) as samples:

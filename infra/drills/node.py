@@ -1,0 +1,69 @@
+"""A machine of one's choice loses its power."""
+
+from __future__ import annotations
+
+import functools
+
+from infra.drills import gateway, power
+from infra.drills.model import Result
+from infra.drills.power import Loss
+from infra.drills.scene import Scene, posts
+from infra.plan import recovery
+from infra.plan.model import Plan
+from network import service_ports, timers
+from network.errors import InputError
+from network.model import ServiceEndpoint
+
+# Asks the business application on a machine whether it serves, as the load balancer does.
+HEALTH = "import sys, urllib.request as r; sys.exit(r.urlopen(sys.argv[1], timeout=5).status != 200)"
+
+
+def words(plan: Plan, name: str | None) -> str:
+    """Return what the drill would do."""
+    found = loss(plan, name)
+    return (
+        f"take the power from {found.victim} while {found.post} works, start it again, and wait until it serves again"
+    )
+
+
+def drill(scene: Scene, name: str | None) -> Result:
+    """Kill the machine ``name`` (or the first one of a redundant application), and start it again."""
+    return power.lose_power(scene, loss(scene.plan, name))
+
+
+def loss(plan: Plan, name: str | None) -> Loss:
+    """Return what is lost with the machine ``name``; InputError for one that has no partner."""
+    if name is not None and name not in plan.node_by_name:
+        raise InputError(f"{name}: no such node; the plan has {', '.join(plan.node_by_name)}")
+    if name is not None and plan.node_by_name[name].role == "gateway":
+        return gateway.loss(plan, name, name)
+    for post in posts(plan):
+        endpoint = post.endpoint
+        if len(endpoint.entry) > 1 and name in (None, *endpoint.entry):
+            return Loss(
+                kind="node",
+                vip=plan.network.vip_by_name[endpoint.vip],
+                victim=name or endpoint.entry[0],
+                post=post,
+                unwell=functools.partial(unwell, endpoint),
+                computed_s=timers.vrrp_takeover_s(plan.network.timers, backup_rank=1),
+                target_s=recovery.APPLICATION_TARGET_S,
+                connection_survives=False,
+            )
+    raise InputError(
+        f"{name or plan.stack}: no machine with a partner that takes its place; its loss stops what it serves"
+    )
+
+
+def unwell(endpoint: ServiceEndpoint, scene: Scene, node: str) -> str:
+    """Return what an entry node lacks: a running program, or an answer of its application; empty when it is whole."""
+    found = scene.shell.probe(node, "systemctl", "is-active", "haproxy", "keepalived")
+    if not found.ok:
+        return f"services: {' '.join(found.stdout.split())}"
+    if node not in endpoint.application:
+        return ""
+    network = scene.plan.network
+    address = network.node_by_name[node].interface(endpoint.segment).address.ip
+    url = f"http://{address}:{service_ports.application_port(network, endpoint)}/health"
+    answered = scene.shell.probe(node, "python3", "-I", "-S", "-c", HEALTH, url)
+    return "" if answered.ok else f"{url} does not answer"
