@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from infra.drills import power
 from infra.drills.model import Result
 from infra.drills.power import Loss
@@ -11,8 +9,6 @@ from infra.drills.scene import Scene, pair_of
 from infra.plan import recovery
 from infra.plan.model import Plan
 from network import timers
-
-SERVICES = ("nftables", "keepalived", "conntrackd", "frr")
 
 
 def words(plan: Plan, name: str | None) -> str:
@@ -38,19 +34,7 @@ def loss(plan: Plan, name: str | None, victim: str | None) -> Loss:
         vip=next(v for v in plan.network.vips if v.segment == post.endpoint.segment and set(v.nodes) == nodes),
         victim=victim,
         post=post,
-        unwell=unwell,
         computed_s=timers.gateway_takeover_s(plan.network.timers),
         target_s=recovery.GATEWAY_TARGET_S,
         connection_survives=True,
     )
-
-
-def unwell(scene: Scene, node: str) -> str:
-    """Return what a gateway lacks: a running program, or a session of BGP; empty when it is whole."""
-    ask = f"systemctl is-active {' '.join(SERVICES)}; vtysh -c 'show bgp ipv4 unicast summary json'"
-    states, _, document = scene.shell.run(node, "sh", "-c", ask).partition("{")
-    if states.split() != ["active"] * len(SERVICES):
-        return f"services: {' '.join(states.split())}"
-    peers = json.loads("{" + document).get("peers", {})
-    down = sorted(address for address, peer in peers.items() if peer["state"] != "Established")
-    return f"no session with {', '.join(down)}" if down else ""

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-
 from infra.drills import gateway, power
 from infra.drills.model import Result
 from infra.drills.power import Loss
 from infra.drills.scene import Scene, posts
 from infra.plan import recovery
 from infra.plan.model import Plan
-from network import service_ports, timers
+from network import timers
 from network.errors import InputError
-from network.model import ServiceEndpoint
-
-# Asks the business application on a machine whether it serves, as the load balancer does.
-HEALTH = "import sys, urllib.request as r; sys.exit(r.urlopen(sys.argv[1], timeout=5).status != 200)"
 
 
 def words(plan: Plan, name: str | None) -> str:
@@ -45,7 +39,6 @@ def loss(plan: Plan, name: str | None) -> Loss:
                 vip=plan.network.vip_by_name[endpoint.vip],
                 victim=name or endpoint.entry[0],
                 post=post,
-                unwell=functools.partial(unwell, endpoint),
                 computed_s=timers.vrrp_takeover_s(plan.network.timers, backup_rank=1),
                 target_s=recovery.APPLICATION_TARGET_S,
                 connection_survives=False,
@@ -53,17 +46,3 @@ def loss(plan: Plan, name: str | None) -> Loss:
     raise InputError(
         f"{name or plan.stack}: no machine with a partner that takes its place; its loss stops what it serves"
     )
-
-
-def unwell(endpoint: ServiceEndpoint, scene: Scene, node: str) -> str:
-    """Return what an entry node lacks: a running program, or an answer of its application; empty when it is whole."""
-    found = scene.shell.probe(node, "systemctl", "is-active", "haproxy", "keepalived")
-    if not found.ok:
-        return f"services: {' '.join(found.stdout.split())}"
-    if node not in endpoint.application:
-        return ""
-    network = scene.plan.network
-    address = network.node_by_name[node].interface(endpoint.segment).address.ip
-    url = f"http://{address}:{service_ports.application_port(network, endpoint)}/health"
-    answered = scene.shell.probe(node, "python3", "-I", "-S", "-c", HEALTH, url)
-    return "" if answered.ok else f"{url} does not answer"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from infra.drills import holding, watching
 from infra.drills.model import Result
@@ -15,8 +15,6 @@ from infra.hosts import access
 from network.model import Vip
 
 TAKEOVER_S = 60.0
-WHOLE_S = 300.0
-"""How long a machine that runs commands may take until it is a whole part of its set again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +27,6 @@ class Loss:
     victim: str | None
     """None: whichever holds the address."""
     post: Post
-    unwell: Callable[[Scene, str], str]
-    """Says what a machine of the set lacks; empty when it is a whole part of it."""
     computed_s: float
     target_s: float
     connection_survives: bool
@@ -48,8 +44,7 @@ def lose_power(scene: Scene, loss: Loss) -> Result:
     OperationError when it is not whole before: nothing is broken on purpose then.
     """
     plan, address = scene.plan, str(loss.vip.address.ip)
-    for node in loss.nodes:
-        _await_well(scene, loss, node, "before anything is broken")
+    scene.await_whole(loss.nodes, "before anything is broken")
     with holding.sampling(scene.shell, loss.nodes, address) as samples:
         await_until(f"one of {', '.join(loss.nodes)} holds {address}", lambda: samples.holder() is not None, TAKEOVER_S)
         holder = samples.holder() or loss.nodes[0]
@@ -73,7 +68,7 @@ def lose_power(scene: Scene, loss: Loss) -> Result:
             scene.progress(f"{holder_after} holds {address}; {victim} starts again")
             await_until(f"{victim} runs commands", lambda: scene.shell.answers(victim), BOOT_S)
             with holding.sampling(scene.shell, [victim], address) as returned:
-                _await_well(scene, loss, victim, "after its start")
+                scene.await_whole([victim], "after its start")
                 whole = time.monotonic()
                 time.sleep(LINGER_S)
             seen = client.end()
@@ -107,7 +102,3 @@ def lose_power(scene: Scene, loss: Loss) -> Result:
         samples=samples.count,
         findings=tuple(findings),
     )
-
-
-def _await_well(scene: Scene, loss: Loss, node: str, when: str) -> None:
-    await_until(f"{node} is whole {when}", lambda: not loss.unwell(scene, node), WHOLE_S)
