@@ -47,6 +47,13 @@ class Accept:
     """``icmp`` means echo requests; errors about a known connection pass without a rule of their own."""
     flow: str
     """Where it comes from, such as ``office:nishiki/mynumber -> service:juki``."""
+    seen: IPv4Network | None = dataclasses.field(default=None, compare=False)
+    """What the target sees of ``source`` where a gateway translates it; follows from source and segment."""
+
+    @property
+    def source_seen(self) -> IPv4Network:
+        """The source as the target sees it."""
+        return self.seen or self.source
 
     @property
     def crosses(self) -> bool:
@@ -195,6 +202,7 @@ class _Resolver:
                 # Traffic of a tunnel enters by the tunnel's own card, never in clear on the hand-off.
                 if handoff.routing != "tunnel":
                     self._entrances[line.member, line.site].add((handoff.segment, handoff.zone))
+        self._translations = {handoff.segment: line.sources for line in network.lines for handoff in line.handoffs}
         gateways = [node for node in network.nodes if node.role == "gateway"]
         self._joined = {pair for node in gateways for pair in itertools.permutations(node.segments, 2)}
 
@@ -221,9 +229,15 @@ class _Resolver:
                             target=address.network_address,
                             ports=allowed,
                             flow=label,
+                            seen=self._seen(here, prefix) if here != there else None,
                         )
         if not found:
             raise RenderError(f"flow {label}: the two ends have no member in common, so it allows nothing")
+
+    def _seen(self, segment: str, source: IPv4Network) -> IPv4Network | None:
+        """Return what a gateway makes of ``source`` that comes in by ``segment``; None when it leaves it as it is."""
+        translations = self._translations.get(segment, ())
+        return next((found for one in translations if (found := one.shown(source))), None)
 
     def _sources(self, text: str, site: str, label: str) -> Iterator[_Side]:
         end = endpoints.parse(text)

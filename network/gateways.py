@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from ipaddress import IPv4Address, IPv4Network
 
-from network.model import Handoff, Interface, Line, NetworkNode, NetworkPlan
+from network.model import Handoff, Interface, Line, NetworkNode, NetworkPlan, shown
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,10 @@ def offices_behind(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -
 
 
 def services_before(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -> tuple[IPv4Network, ...]:
-    """Return the prefixes that the member may reach over ``hand``, sorted: its own and shared segments of the zones."""
+    """Return the prefixes that the member may reach over ``hand``, sorted: its own and shared segments of the zones.
+
+    They are those of the segments themselves; :func:`presented` says what the line shows of each.
+    """
     return tuple(
         sorted(
             prefix
@@ -81,6 +84,11 @@ def services_before(network: NetworkPlan, gateway: NetworkNode, hand: Attached) 
             for prefix in segment.prefixes
         )
     )
+
+
+def presented(line: Line, prefix: IPv4Network) -> IPv4Network:
+    """Return the addresses at which the offices behind ``line`` reach ``prefix`` of the data center."""
+    return shown(line.destinations, prefix)
 
 
 def _zones(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -> set[str | None]:

@@ -326,16 +326,16 @@ class Flow(Record):
 
 
 class Translation(Record):
-    """Address translation at the edge of a closed network."""
+    """Address translation, address by address, which the gateways do on the lines of a closed network."""
 
     closed_network: Id
     """Id of the closed network at whose edge it happens."""
     inside: Prefix
-    """Prefix on our side."""
+    """What is translated: office LANs with `source`, the services' addresses on our side with `destination`."""
     outside: Prefix
-    """Prefix that the closed network sees."""
+    """What it appears as, and as long: to our services with `source`, to the closed network with `destination`."""
     direction: Literal["source", "destination"]
-    """送信元 or 宛先."""
+    """送信元 (offices whose LANs have addresses of others) or 宛先 (at which addresses the services are reached)."""
     member: Id | None = None
     """Id of the member whose addresses it translates; default: of all."""
 

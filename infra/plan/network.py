@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Literal
 
+from infra.declaration import queries
 from infra.declaration.links import Link
 from infra.declaration.model import Declaration, Service
+from infra.declaration.model import Line as DeclaredLine
 from infra.plan import wishes
 from infra.plan.wishes import SegmentDraft
 from infra.tenancy.gateways import Shard
 from infra.tenancy.groups import Instance, NodeWish, node_names
 from network import addressing, endpoints, ports, timers
 from network.addressing import AddressBook
+from network.errors import InputError
 from network.model import (
     MANAGEMENT_INTERFACE,
     Flow,
@@ -26,7 +31,9 @@ from network.model import (
     Route,
     Segment,
     ServiceEndpoint,
+    Translation,
     Vip,
+    shown,
 )
 
 DATABASE_PORT = ports.PortRange("tcp", 5432, 5432)
@@ -66,12 +73,11 @@ class Builder:
             (shard.site, zone, member): shard for shard in shards for zone in shard.zones for member in shard.members
         }
         self._served = {(shard.site, member) for shard in shards for member in shard.members}
+        self._translations = _source_translations(declaration)
         self._office_prefixes: dict[tuple[str, str], tuple[IPv4Network, ...]] = {}
-        for member in declaration.members:
-            for office in member.offices:
-                for zone, lans in office.zones.items():
-                    here = tuple(prefix for prefix in lans if isinstance(prefix, IPv4Network))
-                    self._office_prefixes[member.id, zone] = (*self._office_prefixes.get((member.id, zone), ()), *here)
+        for lan in self._offices():
+            before = self._office_prefixes.get((lan.member, lan.zone), ())
+            self._office_prefixes[lan.member, lan.zone] = (*before, *lan.prefixes)
 
     def build(self) -> NetworkPlan:
         """Return the network."""
@@ -168,16 +174,21 @@ class Builder:
         for instance in carried:
             for caller, zone, member in self._office_callers(instance):
                 via = self._via(own.site, own.zone, member, segment)
-                routes |= {Route(prefix=p, via=via) for p in self._office_prefixes.get((caller, zone), ())}
+                routes |= {Route(prefix=p, via=via) for p in self._seen_prefixes(caller, zone)}
             for member in instance.participants:
                 via = self._via(own.site, own.zone, member, segment)
-                routes |= {Route(prefix=p, via=via) for p in self._office_prefixes.get((member, own.zone), ())}
+                routes |= {Route(prefix=p, via=via) for p in self._seen_prefixes(member, own.zone)}
             for other, member in self._flow_peers(instance):
                 far = wishes.segment_of(other, self._shared)
                 if far != segment and other.site == own.site:
                     via = self._via(own.site, own.zone, member, segment)
                     routes.add(Route(prefix=self._book.segments[far].prefix, via=via))
         return tuple(sorted(routes))
+
+    def _seen_prefixes(self, member: str, zone: str) -> Iterable[IPv4Network]:
+        """Return what services see of a member's LANs."""
+        translations = self._translations.get((member, zone), ())
+        return (shown(translations, prefix) for prefix in self._office_prefixes.get((member, zone), ()))
 
     def _office_callers(self, instance: Instance) -> Iterable[tuple[str, str, str]]:
         """Yield member and zone of the offices that a declared flow lets in beside those of the service's own zone.
@@ -276,17 +287,16 @@ class Builder:
         )
 
     def _offices(self) -> tuple[OfficeLan, ...]:
-        return tuple(
-            OfficeLan(
-                member=member.id,
-                office=office.id,
-                zone=zone,
-                prefixes=tuple(prefix for prefix in lans if isinstance(prefix, IPv4Network)),
-            )
-            for member in self._declaration.members
-            for office in member.offices
-            for zone, lans in office.zones.items()
-        )
+        found: list[OfficeLan] = []
+        for member in self._declaration.members:
+            for office in member.offices:
+                for zone, lans in office.zones.items():
+                    own = tuple(prefix for prefix in lans if isinstance(prefix, IPv4Network))
+                    seen = tuple(shown(self._translations.get((member.id, zone), ()), prefix) for prefix in own)
+                    translated = seen if seen != own else ()
+                    lan = OfficeLan(member=member.id, office=office.id, zone=zone, prefixes=own, translated=translated)
+                    found.append(lan)
+        return tuple(found)
 
     def _lines(self) -> tuple[Line, ...]:
         kinds = {network.id: network.kind for network in self._declaration.closed_networks}
@@ -325,9 +335,24 @@ class Builder:
                     mbps=line.mbps,
                     zones=line.zones,
                     handoffs=tuple(handoffs),
+                    sources=_translations(self._declaration, line, "source"),
+                    destinations=self._destinations(line),
                 )
             )
         return tuple(lines)
+
+    def _destinations(self, line: DeclaredLine) -> tuple[Translation, ...]:
+        """Return at which addresses a line reaches services; raise InputError when a segment would be cut in two."""
+        found = _translations(self._declaration, line, "destination")
+        for one, draft in itertools.product(found, self._drafts if found else ()):
+            prefix = self._book.segments[draft.name].prefix
+            if draft.site == line.site and prefix != one.inside and one.inside.subnet_of(prefix):
+                raise InputError(
+                    f"{self._stack}: the destination translation of {one.inside} on {line.closed_network} covers "
+                    f"a part of the segment {draft.name} ({prefix}) only; write `inside: {prefix}` and an `outside` of "
+                    f"its size"
+                )
+        return found
 
     def _implied_flows(self) -> tuple[Flow, ...]:
         """An office's LAN of a zone reaches its services of the same zone; applications reach their database."""
@@ -380,3 +405,27 @@ class Builder:
                 )
             )
         return tuple(flows)
+
+
+def _translations(
+    declaration: Declaration, line: DeclaredLine, direction: Literal["source", "destination"]
+) -> tuple[Translation, ...]:
+    return tuple(
+        sorted(
+            Translation(inside=one.inside, outside=one.outside)
+            for one in queries.translations_of(declaration, line)
+            if one.direction == direction
+            and isinstance(one.inside, IPv4Network)
+            and isinstance(one.outside, IPv4Network)
+        )
+    )
+
+
+def _source_translations(declaration: Declaration) -> dict[tuple[str, str], tuple[Translation, ...]]:
+    """Return what gateways make of the addresses of a member's zone; every line of both does the same."""
+    return {
+        (line.member, zone): found
+        for line in declaration.lines
+        if (found := _translations(declaration, line, "source"))
+        for zone in line.zones
+    }

@@ -82,6 +82,7 @@ def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
             neighbors=found,
             statics=static_routes(resolution.network, node),
             prefixes=sorted({prefix for neighbor in found for prefix in neighbor.announced}),
+            blackholes=_only_presented(resolution.network, node),
             instance_as=_instance_as(node, found),
             router_id=node.management.address.ip,
             bfd="bfdd" in running,
@@ -100,7 +101,7 @@ def daemons(network: NetworkPlan, node: NetworkNode) -> tuple[str, ...]:
     sessions, routes = neighbors(network, node), static_routes(network, node)
     wanted = {
         "zebra": bool(sessions or routes),
-        "staticd": bool(routes),
+        "staticd": bool(routes or _only_presented(network, node)),
         "bgpd": bool(sessions),
         "bfdd": any(n.bfd for n in sessions) or any(r.bfd for r in routes),
     }
@@ -171,8 +172,17 @@ def _neighbor(network: NetworkPlan, gateway: NetworkNode, hand: gateways.Attache
         metric=METRIC[line.role],
         prepended=PREPENDED[line.role],
         accepted=gateways.offices_behind(network, gateway, hand),
-        announced=gateways.services_before(network, gateway, hand),
+        announced=tuple(sorted(gateways.presented(line, p) for p in gateways.services_before(network, gateway, hand))),
     )
+
+
+def _only_presented(network: NetworkPlan, gateway: NetworkNode) -> tuple[IPv4Network, ...]:
+    """Return what is announced to some carrier and is no network of ours, sorted: FRR announces what it has a route to.
+
+    The rules have translated a packet before it is routed; what they do not translate goes nowhere.
+    """
+    connected = {prefix for segment in network.segments for prefix in segment.prefixes}
+    return tuple(sorted({p for n in neighbors(network, gateway) for p in n.announced} - connected))
 
 
 def _instance_as(gateway: NetworkNode, found: Iterable[Neighbor]) -> int | None:

@@ -16,8 +16,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
-from network import flows, ports
-from network.model import NetworkNode
+from network import flows, gateways, ports
+from network.model import NetworkNode, NetworkPlan, shown
 from network.render import conntrackd, frr, keepalived, spans
 from network.render.templating import lay_out
 
@@ -59,10 +59,27 @@ class Sets:
     icmp: tuple[Element, ...]
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Translated:
+    """What a gateway rewrites: card, prefix that the packet carries, prefix that it gets; each sorted."""
+
+    targets: tuple[tuple[str, str, str], ...]
+    """By the card it comes in by."""
+    sources: tuple[tuple[str, str, str], ...]
+    """By the card it comes in by."""
+    services: tuple[tuple[str, str, str], ...]
+    """Sources too, but by the card it goes out by: what a service opens looks as what it is reached at."""
+
+    def __bool__(self) -> bool:
+        return bool(self.targets or self.sources or self.services)
+
+
 def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
     """Return the rules of ``node`` and how its service starts and stops."""
-    # Wherever it started, what ends here comes in by the card of the target address.
-    arriving = (dataclasses.replace(a, source_segment=a.target_segment) for a in resolution.into(node))
+    # Wherever it started, what ends here comes in by the card of the target address, translated where a gateway does.
+    arriving = (
+        dataclasses.replace(a, source_segment=a.target_segment, source=a.source_seen) for a in resolution.into(node)
+    )
     admitted = _sets(node, arriving)
     if node.role == "gateway":
         passed = resolution.through(node)
@@ -76,6 +93,7 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
                 sent=_sets(node, (a for a in resolution.out_of(node) if not a.crosses)),
                 vrrp_peers=keepalived.peers(resolution, node),
                 bfd_peers=frr.bfd_peers(resolution.network, node),
+                translated=translated(resolution.network, node, passed),
             ),
             UNIT: lay_out("nftables_gateway.service.j2", forget=conntrackd.FORGET),
         }
@@ -101,6 +119,36 @@ def partners(gateway: NetworkNode, passed: Iterable[flows.Accept]) -> tuple[tupl
         for card, prefixes in sorted(by_card.items())
         for prefix in sorted(prefixes)
         if not any(prefix != other and prefix.subnet_of(other) for other in prefixes)
+    )
+
+
+def translated(network: NetworkPlan, gateway: NetworkNode, passed: Iterable[flows.Accept]) -> Translated:
+    """Return what ``gateway`` rewrites. Rules between both rewritings, those of passing, see everybody's own addresses.
+
+    A connection that is opened from an office and one that is opened to it are told apart by the card they come in by.
+    """
+    targets: dict[tuple[str, IPv4Network], IPv4Network] = {}
+    sources: dict[tuple[str, IPv4Network], IPv4Network] = {}
+    services: dict[tuple[str, IPv4Network], IPv4Network] = {}
+    lans: dict[str, dict[IPv4Network, IPv4Network]] = {}
+    for hand in gateways.attached(network, gateway):
+        card = hand.card.name
+        here = {lan: shown(hand.line.sources, lan) for lan in gateways.offices_behind(network, gateway, hand)}
+        lans[hand.handoff.segment] = {own: seen for own, seen in here.items() if own != seen}
+        sources |= {(card, own): seen for own, seen in lans[hand.handoff.segment].items()}
+        for prefix in gateways.services_before(network, gateway, hand):
+            outside = gateways.presented(hand.line, prefix)
+            if outside != prefix:
+                targets[card, outside] = prefix
+                services[card, prefix] = outside
+    for accept in passed:
+        seen = lans.get(accept.target_segment, {}).get(IPv4Network(accept.target))
+        if seen is not None:
+            targets[gateway.interface(accept.source_segment).name, seen] = IPv4Network(accept.target)
+    return Translated(
+        targets=tuple((card, str(old), str(new)) for (card, old), new in sorted(targets.items())),
+        sources=tuple((card, str(old), str(new)) for (card, old), new in sorted(sources.items())),
+        services=tuple((card, str(old), str(new)) for (card, old), new in sorted(services.items())),
     )
 
 

@@ -65,7 +65,7 @@ def read_rules(document: dict[str, Any]) -> Rules:
 
 def allowed(rules: Rules, own: set[int], protocol: str, connection: dict[str, str]) -> bool:
     """Say whether the rules would let the first packet of ``connection`` in."""
-    source, target = number(connection["src"]), number(connection["dst"])
+    source, target = number(connection["src"]), number(connection["answers"])
     port = int(connection.get("dport", 0))
     if source >> 24 == LOOPBACK or (protocol == "udp" and port == BFD and own & {source, target}):
         return True
@@ -93,10 +93,13 @@ def end(protocol: str, connection: dict[str, str]) -> int:
 
 
 def read_connection(line: str) -> tuple[str, dict[str, str]]:
-    """Return protocol and first direction of a line of ``conntrack -L -o extended``."""
+    """Return protocol and first direction of a line of ``conntrack -L -o extended``, and who ``answers``.
+
+    That is the destination as the rules see it, which differs from ``dst`` where it is translated.
+    """
     fields: dict[str, str] = {}
     for name, value in FIELD.findall(line):
-        fields.setdefault(name, value)
+        fields.setdefault("answers" if name == "src" and "src" in fields else name, value)
     return line.split()[2], fields
 
 
