@@ -152,6 +152,16 @@ class OfficeLan:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """Addresses outside the stack that the lines of some closed network lead to."""
+
+    name: str
+    """As flows write it: ``network:lgwan`` or ``external:juki-net``."""
+    closed_network: str
+    prefixes: tuple[IPv4Network, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Handoff:
     """Where a line meets the gateways: the carrier's values of one zone, or of all zones together."""
 
@@ -250,6 +260,7 @@ class NetworkPlan:
     flows: tuple[Flow, ...]
     stations: Mapping[str, IPv4Interface]
     """Site → address of the management station on that site's management segment."""
+    outsides: tuple[Outside, ...] = ()
     timers: Timers = STANDARD
 
     @functools.cached_property

@@ -171,6 +171,8 @@ class ClosedNetwork(Record):
     """LGWAN, IP-VPN, 広域イーサネット, 県域ネットワーク or インターネットVPN."""
     assigned_prefix: Prefix | None = None
     """Given by the operator of the network (for LGWAN by J-LIS); never generated."""
+    reaches: dict[Text, Annotated[tuple[Prefix, ...], pydantic.Field(min_length=1)]] = {}
+    """外部の接続先: the addresses of external systems that its lines lead to, by the NAME of external:NAME."""
     path: tuple[Hop, ...] = ()
     """経路上の区間: compared with the bandwidth that services require."""
 

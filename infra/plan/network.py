@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from infra.tenancy.groups import Instance, NodeWish, node_names
 from network import addressing, endpoints, ports, timers
 from network.addressing import AddressBook
 from network.errors import InputError
+from network.flows import resolve_declared
 from network.model import (
     MANAGEMENT_INTERFACE,
     Flow,
@@ -28,6 +30,7 @@ from network.model import (
     NetworkNode,
     NetworkPlan,
     OfficeLan,
+    Outside,
     Route,
     Segment,
     ServiceEndpoint,
@@ -82,7 +85,7 @@ class Builder:
     def build(self) -> NetworkPlan:
         """Return the network."""
         flows = (*self._implied_flows(), *self._declared_flows())
-        return NetworkPlan(
+        found = NetworkPlan(
             stack=self._stack,
             segments=tuple(self._segment(draft) for draft in self._drafts),
             nodes=tuple(self._node(node) for node in self._nodes),
@@ -97,7 +100,55 @@ class Builder:
                 if draft.kind == "management"
             },
             timers=timers.PROFILES[self._declaration.availability.timers],
+            outsides=self._outsides(),
         )
+        return self._with_ways_outside(found)
+
+    def _with_ways_outside(self, network: NetworkPlan) -> NetworkPlan:
+        """Add the nodes' routes to what lies outside: which gateways lead there follows from the resolved flows."""
+        outside = {prefix for one in network.outsides for prefix in one.prefixes}
+        if not outside:
+            return network
+        routes: dict[str, set[Route]] = {}
+        for accept in resolve_declared(network)[0]:
+            ways = (
+                (accept.source_segment, accept.target_segment, accept.target),
+                (accept.target_segment, accept.source_segment, accept.source),
+            )
+            for near, far, prefix in ways:
+                if prefix in outside and near != far:
+                    shard = next(s for s in self._shards if far in self._handoff_segments(s))
+                    via = self._book.segments[near].addresses[wishes.gateway_vip(shard.name, near)]
+                    routes.setdefault(near, set()).add(Route(prefix=prefix, via=via))
+        nodes = tuple(
+            node
+            if node.role == "gateway"
+            else dataclasses.replace(
+                node, routes=tuple(sorted({*node.routes, *(r for s in node.segments for r in routes.get(s, ()))}))
+            )
+            for node in network.nodes
+        )
+        return dataclasses.replace(network, nodes=nodes)
+
+    def _outsides(self) -> tuple[Outside, ...]:
+        """Return what closed networks lead to; an internet zone's lines lead to all of the Internet."""
+        carried = {line.closed_network for line in self._declaration.lines if "internet" in line.zones}
+        found: list[Outside] = []
+        for network in self._declaration.closed_networks:
+            reached = {f"external:{name}": prefixes for name, prefixes in network.reaches.items()}
+            if network.assigned_prefix is not None:
+                reached[f"network:{network.id}"] = (network.assigned_prefix,)
+            if network.id in carried:
+                reached.setdefault(f"external:{endpoints.INTERNET}", (IPv4Network("0.0.0.0/0"),))
+            found += [
+                Outside(
+                    name=name,
+                    closed_network=network.id,
+                    prefixes=tuple(prefix for prefix in prefixes if isinstance(prefix, IPv4Network)),
+                )
+                for name, prefixes in reached.items()
+            ]
+        return tuple(found)
 
     def _segment(self, draft: SegmentDraft) -> Segment:
         entry = self._book.segments[draft.name]
@@ -191,17 +242,18 @@ class Builder:
         return (shown(translations, prefix) for prefix in self._office_prefixes.get((member, zone), ()))
 
     def _office_callers(self, instance: Instance) -> Iterable[tuple[str, str, str]]:
-        """Yield member and zone of the offices that a declared flow lets in beside those of the service's own zone.
+        """Yield member and zone of the offices that a declared flow joins with it beside those of its own zone.
 
-        The third value is the member whose gateway leads there: the one that the flow ends at.
+        The third value is the member whose gateway leads there: the one that the service's end names.
         """
         for flow in self._declared_flows():
             source, target = endpoints.parse(flow.source), endpoints.parse(flow.target)
-            if isinstance(source, endpoints.OfficeEnd) and isinstance(target, endpoints.ServiceEnd):
-                member = target.member or source.member
-                ends_here = target.service == instance.service and member in instance.participants
-                if ends_here and instance.member in (None, member):
-                    yield source.member, source.zone, member
+            for office, service in ((source, target), (target, source)):
+                if isinstance(office, endpoints.OfficeEnd) and isinstance(service, endpoints.ServiceEnd):
+                    member = service.member or office.member
+                    ends_here = service.service == instance.service and member in instance.participants
+                    if ends_here and instance.member in (None, member):
+                        yield office.member, office.zone, member
 
     def _flow_peers(self, instance: Instance) -> Iterable[tuple[Instance, str]]:
         """Yield the instances on the other end of declared flows, with the member whose gateway leads there."""

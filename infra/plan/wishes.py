@@ -197,6 +197,7 @@ def taken(declaration: Declaration) -> tuple[IPv4Network, ...]:
     declared = [
         *(prefix for m in declaration.members for o in m.offices for lans in o.zones.values() for prefix in lans),
         *(network.assigned_prefix for network in declaration.closed_networks if network.assigned_prefix),
+        *(p for network in declaration.closed_networks for prefixes in network.reaches.values() for p in prefixes),
         *(t.outside for t in declaration.translations),
         *(t.inside for t in declaration.translations if t.direction == "source"),
     ]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 from network import flows, gateways, ports
 from network.model import NetworkNode, NetworkPlan, shown
@@ -35,7 +35,7 @@ class Element:
     """Name of the card; where the packet stays, ``outgoing`` is the same and not laid out."""
     source: IPv4Network
     outgoing: str
-    target: IPv4Address
+    target: IPv4Network
     ports: ports.PortRange
     comment: str
 
@@ -46,8 +46,13 @@ class Element:
 
     @property
     def source_text(self) -> str:
-        """A single address without its length, as ``nft`` lists it."""
-        return str(self.source.network_address if self.source.prefixlen == 32 else self.source)
+        """The source as ``nft`` lists it."""
+        return _text(self.source)
+
+    @property
+    def target_text(self) -> str:
+        """The target as ``nft`` lists it."""
+        return _text(self.target)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +77,11 @@ class Translated:
 
     def __bool__(self) -> bool:
         return bool(self.targets or self.sources or self.services)
+
+
+def _text(prefix: IPv4Network) -> str:
+    """Return a single address without its length."""
+    return str(prefix.network_address if prefix.prefixlen == 32 else prefix)
 
 
 def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
@@ -110,12 +120,12 @@ def partners(gateway: NetworkNode, passed: Iterable[flows.Accept]) -> tuple[tupl
     Without them, a packet of a known connection would pass whichever card it came in by.
     """
     sides = {(gateway.interface(a.source_segment).name, a.source) for a in passed}
-    sides |= {(gateway.interface(a.target_segment).name, IPv4Network(a.target)) for a in passed}
+    sides |= {(gateway.interface(a.target_segment).name, a.target) for a in passed}
     by_card: dict[str, set[IPv4Network]] = collections.defaultdict(set)
     for card, prefix in sides:
         by_card[card].add(prefix)
     return tuple(
-        (card, str(prefix.network_address if prefix.prefixlen == 32 else prefix))
+        (card, _text(prefix))
         for card, prefixes in sorted(by_card.items())
         for prefix in sorted(prefixes)
         if not any(prefix != other and prefix.subnet_of(other) for other in prefixes)
@@ -142,9 +152,9 @@ def translated(network: NetworkPlan, gateway: NetworkNode, passed: Iterable[flow
                 targets[card, outside] = prefix
                 services[card, prefix] = outside
     for accept in passed:
-        seen = lans.get(accept.target_segment, {}).get(IPv4Network(accept.target))
+        seen = lans.get(accept.target_segment, {}).get(accept.target)
         if seen is not None:
-            targets[gateway.interface(accept.source_segment).name, seen] = IPv4Network(accept.target)
+            targets[gateway.interface(accept.source_segment).name, seen] = accept.target
     return Translated(
         targets=tuple((card, str(old), str(new)) for (card, old), new in sorted(targets.items())),
         sources=tuple((card, str(old), str(new)) for (card, old), new in sorted(sources.items())),

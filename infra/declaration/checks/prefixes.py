@@ -137,9 +137,11 @@ def check_supernet(declaration: Declaration) -> Iterator[Problem]:
 
 
 def check_networks(declaration: Declaration) -> Iterator[Problem]:
-    """Assigned prefixes differ from one another and from the offices."""
+    """Assigned and reached prefixes differ from one another and from the offices; two networks may reach one system."""
     networks = list(_networks(declaration))
     for later, earlier in _overlaps(networks):
+        if later.prefix == earlier.prefix and later.path[2:4] == earlier.path[2:4] and later.path[2] == "reaches":
+            continue
         yield Problem(later.path, f"{later.prefix} overlaps {earlier.prefix}, {earlier.what}")
     for assigned, office in _crossings(networks, list(_offices(declaration))):
         yield Problem(assigned.path, f"{assigned.prefix} overlaps {office.prefix}, {office.what}")
@@ -275,6 +277,10 @@ def _networks(declaration: Declaration) -> Iterator[Owned]:
         if network.assigned_prefix is not None:
             path: Path = ("closed_networks", index, "assigned_prefix")
             yield Owned(network.assigned_prefix, path, f"the assigned prefix of {network.id}", network.id)
+        for name, prefixes in network.reaches.items():
+            for number, prefix in enumerate(prefixes):
+                at: Path = ("closed_networks", index, "reaches", name, number)
+                yield Owned(prefix, at, f"what {network.id} reaches of external:{name}", network.id)
 
 
 def _handoffs(declaration: Declaration) -> Iterator[Owned]:

@@ -205,7 +205,7 @@ def test_carriers_bring_the_offices_own_addresses_and_hear_what_they_may_show() 
         config = files(name)[frr.CONFIG].splitlines()
         assert f"  network {announced}" in config
         assert (f"ip route {announced} blackhole" in config) is blackholed, "what is announced has a route"
-        assert ("staticd" in frr.daemons(plan, plan.node_by_name[name])) is blackholed
+        assert ("staticd" in frr.daemons(resolution(), plan.node_by_name[name])) is blackholed
 
 
 def test_a_gateway_without_translations_has_no_such_chain() -> None:
@@ -243,7 +243,7 @@ def test_frr_announces_what_is_no_network_of_its_own(tmp_path: pathlib.Path) -> 
         routers.router(made.inside, tmp_path / "frr") as found,
     ):
         found.install(files(SYNC_A))
-        found.start_frr(*frr.daemons(network(), node))
+        found.start_frr(*frr.daemons(resolution(), node))
 
         def valid() -> bool:
             said = json.loads(found.vtysh(f"show bgp ipv4 unicast {SHOWN} json"))
