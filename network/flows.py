@@ -230,16 +230,16 @@ class _Resolver:
         self._lans: dict[tuple[str, str], set[IPv4Network]] = collections.defaultdict(set)
         for lan in network.offices:
             self._lans[lan.member, lan.zone].update(lan.prefixes)
-        self._entrances: dict[tuple[str, str], set[tuple[str, str | None]]] = collections.defaultdict(set)
+        self._entrances: dict[tuple[str, str], set[tuple[str, tuple[str, ...]]]] = collections.defaultdict(set)
         for line in network.lines:
             for handoff in line.handoffs:
                 # Traffic of a tunnel enters by the tunnel's own card, never in clear on the hand-off.
                 if handoff.routing != "tunnel":
-                    self._entrances[line.member, line.site].add((handoff.segment, handoff.zone))
+                    self._entrances[line.member, line.site].add((handoff.segment, gateways.zones_of(line, handoff)))
         self._led: dict[tuple[str, IPv4Network], str] = {}
         self._translations = {handoff.segment: line.sources for line in network.lines for handoff in line.handoffs}
-        gateways = [node for node in network.nodes if node.role == "gateway"]
-        self._joined = {pair for node in gateways for pair in itertools.permutations(node.segments, 2)}
+        machines = [node for node in network.nodes if node.role == "gateway"]
+        self._joined = {pair for node in machines for pair in itertools.permutations(node.segments, 2)}
 
     def accepts_of(self, flow: Flow) -> list[Accept]:
         """Return the accepts of ``flow``; raise RenderError when it has none."""
@@ -313,7 +313,7 @@ class _Resolver:
             lans = sorted(self._lans[end.member, end.zone])
             if not lans:
                 raise RenderError(f"flow {label}: {end} has no LAN")
-            cards = sorted(segment for segment, zone in self._entrances[end.member, site] if zone in (None, end.zone))
+            cards = sorted(segment for segment, zones in self._entrances[end.member, site] if end.zone in zones)
             if not cards:
                 raise NoPathError(f"flow {label}: no line of {end.member} carries the zone {end.zone} into {site}")
             return _Side(
@@ -335,9 +335,9 @@ class _Resolver:
             places = tuple(
                 (handoff.segment, prefix)
                 for line in self._network.lines
-                if (line.member, line.site) == (member, site) and line.closed_network in prefixes and zone in line.zones
+                if (line.member, line.site) == (member, site) and line.closed_network in prefixes
                 for handoff in line.handoffs
-                if handoff.zone in (None, zone) and handoff.routing != "tunnel"
+                if zone in gateways.zones_of(line, handoff) and handoff.routing != "tunnel"
                 for prefix in prefixes[line.closed_network]
             )
             if places:

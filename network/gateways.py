@@ -24,7 +24,12 @@ class Attached:
     @property
     def zones(self) -> tuple[str, ...]:
         """The zones that the hand-off carries."""
-        return self.line.zones if self.handoff.zone is None else (self.handoff.zone,)
+        return zones_of(self.line, self.handoff)
+
+
+def zones_of(line: Line, handoff: Handoff) -> tuple[str, ...]:
+    """Return the zones that a hand-off of ``line`` carries."""
+    return line.zones if handoff.zone is None else (handoff.zone,)
 
 
 def sync_of(network: NetworkPlan, gateway: NetworkNode) -> str | None:

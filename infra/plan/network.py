@@ -308,8 +308,9 @@ class Builder:
     def _handoff_segments(self, shard: Shard) -> Iterable[str]:
         for line in self._declaration.lines:
             if line.site == shard.site and line.member in shard.members:
+                here = set(line.zones) & set(shard.zones)
                 for key in wishes.handoffs_of(line):
-                    if key == "all" or key in shard.zones:
+                    if here and key in {"all", *here}:
                         yield wishes.handoff_segment(line, key)
 
     def _endpoint(self, instance: Instance) -> ServiceEndpoint:
