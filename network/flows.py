@@ -54,6 +54,8 @@ class Accept:
     """``icmp`` means echo requests; errors about a known connection pass without a rule of their own."""
     flow: str
     """Where it comes from, such as ``office:nishiki/mynumber -> service:juki``."""
+    until: int = 0
+    """Seconds since 1970 (UTC) from which on it is closed; 0: open as long as it is planned."""
     seen: IPv4Network | None = dataclasses.field(default=None, compare=False)
     """What the target sees of ``source`` where a gateway translates it; follows from source and segment."""
 
@@ -254,6 +256,7 @@ class _Resolver:
                 target=address,
                 ports=allowed,
                 flow=label,
+                until=int(flow.until.timestamp()) if flow.until else 0,
                 seen=self._seen(here, prefix) if here != there else None,
             )
             for source, target in self._pairs(flow, label)

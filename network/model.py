@@ -244,6 +244,8 @@ class Flow:
     reason: str
     approved_by: str | None = None
     expires: datetime.date | None = None
+    until: datetime.datetime | None = None
+    """The moment at which it closes by itself; None: with the plan that no longer holds it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

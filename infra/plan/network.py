@@ -455,6 +455,7 @@ class Builder:
                     reason=f"{flow.reason}{opened}",
                     approved_by=flow.approved_by,
                     expires=flow.expires,
+                    until=link.until if link else None,
                 )
             )
         return tuple(flows)

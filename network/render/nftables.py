@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import datetime
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
 
@@ -23,6 +24,7 @@ from network.render.templating import lay_out
 
 RULES = "/etc/nftables.conf"
 UNIT = "/etc/systemd/system/nftables.service.d/50-kumiai.conf"
+JST = datetime.timezone(datetime.timedelta(hours=9), "JST")
 COMMENT_BYTES = 127
 """nftables refuses a longer comment."""
 
@@ -45,6 +47,11 @@ class Element:
         return str(self.ports).partition("/")[2]
 
     @property
+    def ends(self) -> tuple[str, str, str]:
+        """Source, target and ports, whichever cards they come and go by."""
+        return self.source_text, self.target_text, self.port_text
+
+    @property
     def source_text(self) -> str:
         """The source as ``nft`` lists it."""
         return _text(self.source)
@@ -62,6 +69,26 @@ class Sets:
     tcp: tuple[Element, ...]
     udp: tuple[Element, ...]
     icmp: tuple[Element, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """What is open until a moment."""
+
+    until: int
+    """Seconds since 1970 (UTC), as nft reads a number; it lists the moment in the machine's own time zone."""
+    sets: Sets
+
+    @property
+    def moment(self) -> str:
+        """The moment, for people."""
+        return datetime.datetime.fromtimestamp(self.until, JST).isoformat(timespec="minutes")
+
+    @property
+    def protocols(self) -> tuple[tuple[str, tuple[Element, ...]], ...]:
+        """The protocols that have elements."""
+        every = (("tcp", self.sets.tcp), ("udp", self.sets.udp), ("icmp", self.sets.icmp))
+        return tuple((protocol, elements) for protocol, elements in every if elements)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +114,9 @@ def _text(prefix: IPv4Network) -> str:
 def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
     """Return the rules of ``node`` and how its service starts and stops."""
     # Wherever it started, what ends here comes in by the card of the target address, translated where a gateway does.
-    arriving = (
+    arriving = [
         dataclasses.replace(a, source_segment=a.target_segment, source=a.source_seen) for a in resolution.into(node)
-    )
+    ]
     admitted = _sets(node, arriving)
     if node.role == "gateway":
         passed = resolution.through(node)
@@ -98,6 +125,7 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
                 "nftables_gateway.conf.j2",
                 node=node,
                 passed=_sets(node, passed),
+                timed=timed(node, passed),
                 partners=partners(node, passed),
                 admitted=admitted,
                 sent=_sets(node, (a for a in resolution.out_of(node) if not a.crosses)),
@@ -109,7 +137,9 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
         }
     peers = keepalived.peers(resolution, node)
     return {
-        RULES: lay_out("nftables_node.conf.j2", node=node, admitted=admitted, vrrp_peers=peers),
+        RULES: lay_out(
+            "nftables_node.conf.j2", node=node, admitted=admitted, timed=timed(node, arriving), vrrp_peers=peers
+        ),
         UNIT: lay_out("nftables_node.service.j2"),
     }
 
@@ -162,9 +192,28 @@ def translated(network: NetworkPlan, gateway: NetworkNode, passed: Iterable[flow
     )
 
 
-def _sets(node: NetworkNode, accepts: Iterable[flows.Accept]) -> Sets:
+def timed(node: NetworkNode, accepts: Iterable[flows.Accept]) -> tuple[Timed, ...]:
+    """Return what is open until a moment, by moment; what is open for longer besides is no part of it.
+
+    Each moment has sets of its own, so that rules for it stand beside those that every packet passes: their number
+    grows with the links that are open, and with nothing else.
+    """
+    by_end: dict[int, list[flows.Accept]] = collections.defaultdict(list)
+    for accept in accepts:
+        by_end[accept.until].append(accept)
+    longer = by_end.pop(0, [])
+    found: list[Timed] = []
+    for until, ending in sorted(by_end.items(), reverse=True):
+        left = spans.beyond(spans.disjoint(ending), longer)
+        if left:
+            found.append(Timed(until=until, sets=_sets(node, left, until)))
+        longer = [*longer, *ending]
+    return tuple(reversed(found))
+
+
+def _sets(node: NetworkNode, accepts: Iterable[flows.Accept], until: int = 0) -> Sets:
     by_protocol: dict[str, list[Element]] = {"tcp": [], "udp": [], "icmp": []}
-    for accept in spans.disjoint(accepts):
+    for accept in spans.disjoint(a for a in accepts if a.until == until):
         by_protocol[accept.ports.protocol].append(
             Element(
                 incoming=node.interface(accept.source_segment).name,

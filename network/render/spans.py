@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
@@ -62,6 +63,27 @@ def disjoint(accepts: Iterable[Accept]) -> tuple[Accept, ...]:
                 labels = sorted({a.flow for a in own if a.ports.overlaps(span)})
                 result.append(dataclasses.replace(own[0], ports=span, flow=", ".join(labels)))
     return tuple(sorted(result))
+
+
+def beyond(accepts: Iterable[Accept], others: Iterable[Accept]) -> tuple[Accept, ...]:
+    """Return ``accepts`` without the packets that ``others`` allow from and to the same or wider ends, sorted."""
+    allowed = collections.defaultdict(list)
+    for other in others:
+        allowed[other.source_segment, other.target_segment, other.ports.protocol].append(other)
+    return tuple(
+        sorted(
+            dataclasses.replace(accept, ports=span)
+            for accept in accepts
+            for span in minus(
+                [accept.ports],
+                [
+                    other.ports
+                    for other in allowed[accept.source_segment, accept.target_segment, accept.ports.protocol]
+                    if accept.source.subnet_of(other.source) and accept.target.subnet_of(other.target)
+                ],
+            )
+        )
+    )
 
 
 def _of_wider(
