@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -76,6 +77,23 @@ class Builder:
             (shard.site, zone, member): shard for shard in shards for zone in shard.zones for member in shard.members
         }
         self._served = {(shard.site, member) for shard in shards for member in shard.members}
+        # Asked for each node: looked up here, for a stack has thousands of them.
+        self._line_segments = {draft.name for draft in self._drafts if draft.kind == "line"}
+        self._shard_of_node = {name: shard for shard in shards for name in shard.nodes}
+        self._inner_of = {shard.name: wishes.segments_of_shard(shard, instances, shared) for shard in shards}
+        self._handoffs_of = {shard.name: tuple(self._handoff_segments(shard)) for shard in shards}
+        self._carried: dict[str, list[Instance]] = {}
+        self._of_service: dict[str, list[Instance]] = {}
+        for instance in instances:
+            self._of_service.setdefault(instance.service, []).append(instance)
+            self._carried.setdefault(instance.runs_on or instance.name, []).append(instance)
+        self._declared = tuple(self._declared_flows())
+        self._ends_of: dict[str, list[tuple[endpoints.Endpoint, endpoints.Endpoint]]] = {}
+        for flow in self._declared:
+            ends = endpoints.parse(flow.source), endpoints.parse(flow.target)
+            for service in dict.fromkeys(end.service for end in ends if isinstance(end, endpoints.ServiceEnd)):
+                self._ends_of.setdefault(service, []).append(ends)
+        self._endpoints = {instance.name: self._endpoint(instance) for instance in instances}
         self._translations = _source_translations(declaration)
         self._office_prefixes: dict[tuple[str, str], tuple[IPv4Network, ...]] = {}
         for lan in self._offices():
@@ -84,15 +102,15 @@ class Builder:
 
     def build(self) -> NetworkPlan:
         """Return the network."""
-        flows = (*self._implied_flows(), *self._declared_flows())
+        flows = (*self._implied_flows(), *self._declared)
         found = NetworkPlan(
             stack=self._stack,
             segments=tuple(self._segment(draft) for draft in self._drafts),
             nodes=tuple(self._node(node) for node in self._nodes),
             vips=self._vips(),
             offices=self._offices(),
-            lines=self._lines(),
-            endpoints=tuple(self._endpoint(instance) for instance in self._instances),
+            lines=self._lines,
+            endpoints=tuple(self._endpoints.values()),
             flows=flows,
             stations={
                 draft.site: self._interface_address(draft.name, wishes.STATION)
@@ -117,7 +135,7 @@ class Builder:
             )
             for near, far, prefix in ways:
                 if prefix in outside and near != far:
-                    shard = next(s for s in self._shards if far in self._handoff_segments(s))
+                    shard = next(s for s in self._shards if far in self._handoffs_of[s.name])
                     via = self._book.segments[near].addresses[wishes.gateway_vip(shard.name, near)]
                     routes.setdefault(near, set()).add(Route(prefix=prefix, via=via))
         nodes = tuple(
@@ -190,17 +208,17 @@ class Builder:
             return tuple(segments)
         shard = self._shard(node)
         segments.append(wishes.sync(shard))
-        segments += wishes.segments_of_shard(shard, self._instances, self._shared)
-        segments += self._handoff_segments(shard)
+        segments += self._inner_of[shard.name]
+        segments += self._handoffs_of[shard.name]
         return tuple(segments)
 
     def _shard(self, node: NodeWish) -> Shard:
-        return next(shard for shard in self._shards if node.name in shard.nodes)
+        return self._shard_of_node[node.name]
 
     def _interface(self, node: NodeWish, segment: str) -> Interface:
         entry = self._book.segments[segment]
         owner = node.name
-        if any(draft.name == segment and draft.kind == "line" for draft in self._drafts):
+        if segment in self._line_segments:
             owner = wishes.LOCAL[self._shard(node).nodes.index(node.name)]
         name = MANAGEMENT_INTERFACE if segment == wishes.management(node.site) else f"seg{entry.ordinal}"
         return Interface(
@@ -219,7 +237,7 @@ class Builder:
         """Routes to the offices of the members it serves and to the services it has a declared flow with."""
         assert node.instance is not None  # noqa: S101 - only gateways have none
         own = self._by_instance[node.instance]
-        carried = [i for i in self._instances if own.name in (i.name, i.runs_on)]
+        carried = self._carried[own.name]
         segment = wishes.segment_of(own, self._shared)
         routes: set[Route] = set()
         for instance in carried:
@@ -246,8 +264,7 @@ class Builder:
 
         The third value is the member whose gateway leads there: the one that the service's end names.
         """
-        for flow in self._declared_flows():
-            source, target = endpoints.parse(flow.source), endpoints.parse(flow.target)
+        for source, target in self._ends_of.get(instance.service, ()):
             for office, service in ((source, target), (target, source)):
                 if isinstance(office, endpoints.OfficeEnd) and isinstance(service, endpoints.ServiceEnd):
                     member = service.member or office.member
@@ -257,22 +274,21 @@ class Builder:
 
     def _flow_peers(self, instance: Instance) -> Iterable[tuple[Instance, str]]:
         """Yield the instances on the other end of declared flows, with the member whose gateway leads there."""
-        for flow in self._declared_flows():
-            source, target = endpoints.parse(flow.source), endpoints.parse(flow.target)
+        for source, target in self._ends_of.get(instance.service, ()):
             for near, far in ((source, target), (target, source)):
                 if not isinstance(near, endpoints.ServiceEnd) or near.service != instance.service:
                     continue
                 if isinstance(far, endpoints.ServiceEnd):
-                    for other in self._instances:
+                    for other in self._of_service.get(far.service, ()):
                         member = other.member or instance.member or other.participants[0]
-                        if other.service == far.service and instance.member in (None, other.member, member):
+                        if instance.member in (None, other.member, member):
                             yield other, member
 
     def _gateway_routes(self, node: NodeWish) -> tuple[Route, ...]:
         """Routes to the office LANs by static main lines without BFD; all others are FRR's."""
         shard = self._shard(node)
         routes: set[Route] = set()
-        for line in self._lines():
+        for line in self._lines:
             if line.site != shard.site or line.member not in shard.members or line.role != "main":
                 continue
             for handoff in line.handoffs:
@@ -291,15 +307,15 @@ class Builder:
         for shard in self._shards:
             # One VRRP instance per pair, on the sync segment, moves all addresses of the shard together.
             vrid = self._book.segments[wishes.sync(shard)].vrids[shard.name]
-            for segment in wishes.segments_of_shard(shard, self._instances, self._shared):
+            for segment in self._inner_of[shard.name]:
                 name = wishes.gateway_vip(shard.name, segment)
                 vips.append(self._vip(name, segment, name, shard.nodes, vrid))
-            for segment in self._handoff_segments(shard):
+            for segment in self._handoffs_of[shard.name]:
                 vips.append(self._vip(wishes.gateway_vip(shard.name, segment), segment, "vip", shard.nodes, vrid))
         for instance in self._instances:
             segment, name = wishes.segment_of(instance, self._shared), wishes.vip_of(instance)
             vrid = self._book.segments[segment].vrids[name]
-            vips.append(self._vip(name, segment, name, self._endpoint(instance).entry, vrid))
+            vips.append(self._vip(name, segment, name, self._endpoints[instance.name].entry, vrid))
         return tuple(sorted(vips, key=lambda vip: vip.name))
 
     def _vip(self, name: str, segment: str, owner: str, nodes: tuple[str, ...], vrid: int) -> Vip:
@@ -351,6 +367,7 @@ class Builder:
                     found.append(lan)
         return tuple(found)
 
+    @functools.cached_property
     def _lines(self) -> tuple[Line, ...]:
         kinds = {network.id: network.kind for network in self._declaration.closed_networks}
         carrier_as = {network: CARRIER_AS + index for index, network in enumerate(kinds)}
@@ -423,7 +440,7 @@ class Builder:
                             reason="同じ系の庁内LANから業務への通信",
                         )
                     )
-            if self._endpoint(instance).database:
+            if self._endpoints[instance.name].database:
                 flows.append(
                     Flow(
                         source=target,
