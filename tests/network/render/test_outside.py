@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import pathlib
+import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -15,19 +16,24 @@ from infra.declaration.model import Declaration
 from infra.plan import build as builder
 from infra.plan.lock import Lock
 from infra.plan.model import Plan
-from network import flows, outside, render
+from network import flows, outside, render, zones
 from network.model import NetworkPlan
 from network.render import frr, networkd
 from tests.network.render import routers
 from tests.network.render.kernel import SYN_ACK, Machine, Packet, machine
-from tests.network.render.test_rules_in_kernel import RULES, UNIT, needs_root
+from tests.network.render.test_rules_in_kernel import FORGET, RULES, UNIT, needs_root
 from tests.plan import factory
 
 DAY = datetime.date(2026, 4, 1)
 GATEWAY = "dc1-gw1a"
 LGWAN = IPv4Network("198.18.0.0/20")
 JUKI_NET = IPv4Network("203.0.113.0/28")
-SERVICES = [factory.service("zaimu"), factory.service("juki", "multi_tenant", "mynumber")]
+SERVICES = [
+    factory.service("zaimu"),
+    factory.service("juki", "multi_tenant", "mynumber"),
+    factory.service("koho", zone="internet"),
+]
+INTERNET_GATEWAY = "dc1-igw1a"
 
 
 def flow(source: str, target: str, kind: str, port: str = "tcp/443", **more: str) -> dict[str, Any]:
@@ -42,6 +48,7 @@ FLOWS = [
     flow("service:juki@each_member", "external:juki-net", "national_backend", system="住基ネット"),
     flow("service:juki@m1", "external:nowhere", "national_backend", system="住所のない相手"),
     flow("office:m1/lgwan", "network:lgwan", "lgwan_ce"),
+    flow("service:koho", "external:internet", "via_security_cloud", via="県のセキュリティクラウド"),
 ]
 
 
@@ -51,7 +58,12 @@ def plan() -> Plan:
         {"id": "lgwan", "kind": "lgwan", "assigned_prefix": str(LGWAN)},
         {"id": "vpn", "kind": "ip_vpn", "reaches": {"juki-net": [str(JUKI_NET)]}},
     ]
-    declared = Declaration.model_validate(factory.data(2, SERVICES, closed_networks=networks, flows=FLOWS))
+    data = factory.data(2, SERVICES, closed_networks=networks, flows=FLOWS)
+    data["members"] = [factory.member(number, zones.ZONES) for number in (1, 2)]
+    data["lines"] += [
+        {**factory.line(number, "backup", ("internet",)), "id": f"m{number}-net", "role": "main"} for number in (1, 2)
+    ]
+    declared = Declaration.model_validate(data)
     return builder.build("out", declared, Lock(stack="out"), DAY, clock=lambda: 0.0).plan
 
 
@@ -69,18 +81,33 @@ def files() -> Any:
     return render.render_all(network())
 
 
+def running(name: str) -> Iterator[Machine]:
+    """A gateway that knows its neighbours."""
+    node = network().node_by_name[name]
+    with machine(resolution(), node, files()[name]) as found:
+        for where in node.segments:
+            for line in network().lines:
+                for handoff in line.handoffs:
+                    if handoff.segment == where:
+                        found.know(handoff.peer, node.interface(where).name)
+            for other in network().nodes:
+                if other.role != "gateway" and where in other.segments[1:]:
+                    found.know(other.interface(where).address.ip, node.interface(where).name)
+            for endpoint in network().endpoints:
+                if endpoint.segment == where:
+                    found.know(vip(endpoint.name), node.interface(where).name)
+        found.start_rules(files()[name][RULES], files()[name][UNIT])
+        yield found
+
+
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Machine]:
-    node = network().node_by_name[GATEWAY]
-    with machine(resolution(), node, files()[GATEWAY]) as found:
-        for line in network().lines:
-            for handoff in line.handoffs:
-                found.know(handoff.peer, node.interface(handoff.segment).name)
-        for name in ("zaimu-m1-ap1", "zaimu-m2-ap1", "juki-ap1"):
-            found.know(own(name), node.interface(network().node_by_name[name].segments[1]).name)
-        found.know(vip("zaimu-m2"), node.interface("dc1-m2-lgwan").name)
-        found.start_rules(files()[GATEWAY][RULES], files()[GATEWAY][UNIT])
-        yield found
+    yield from running(GATEWAY)
+
+
+@pytest.fixture(scope="module")
+def internet_gateway() -> Iterator[Machine]:
+    yield from running(INTERNET_GATEWAY)
 
 
 def own(node: str) -> IPv4Address:
@@ -135,6 +162,37 @@ def test_a_service_prints_in_its_members_office_and_in_no_other(gateway: Machine
 def test_machines_of_several_members_go_by_the_first_ones_line(gateway: Machine) -> None:
     packet = Packet(source=own("juki-ap1"), target=JUKI_NET[5], source_port=5005)
     assert out(gateway, "dc1-mynumber-juki", packet) == ["m1-backup-mynumber"], "the vpn reaches it, by m1's line of it"
+
+
+@needs_root
+def test_the_internet_is_behind_each_members_own_line_and_offices_are_nearer(internet_gateway: Machine) -> None:
+    somewhere = IPv4Address("9.9.9.9")
+    offices = {lan.member: lan.prefixes[0][9] for lan in network().offices if lan.zone == "internet"}
+    for member in ("m1", "m2"):
+        inside, line = f"dc1-{member}-internet", f"{member}-net-internet"
+        asked = Packet(source=own(f"koho-{member}-ap1"), target=somewhere, source_port=5006)
+        assert out(internet_gateway, inside, asked) == [line]
+        assert out(internet_gateway, inside, Packet(source=somewhere, target=somewhere + 1)) == []
+        visit = Packet(source=offices[member], target=vip(f"koho-{member}"), source_port=5007)
+        assert out(internet_gateway, line, visit) == [inside]
+        back = Packet(source=vip(f"koho-{member}"), target=offices[member], source_port=443, port=5007, flags=SYN_ACK)
+        assert out(internet_gateway, inside, back) == [line]
+    crossed = Packet(source=own("koho-m1-ap1"), target=offices["m2"], source_port=5008)
+    assert out(internet_gateway, "dc1-m1-internet", crossed) == [], "another member's office is no part of the Internet"
+
+
+@needs_root
+def test_connections_outside_are_known_to_the_program_that_ends_closed_ones(gateway: Machine) -> None:
+    gateway.sh("conntrack", "-F")
+    for where, packet in (
+        ("dc1-m1-lgwan", Packet(source=own("zaimu-m1-ap1"), target=LGWAN[79], source_port=5009)),
+        ("m2-main-lgwan", Packet(source=LGWAN[79], target=vip("zaimu-m2"), port=8443, source_port=5010)),
+    ):
+        assert out(gateway, where, packet)
+    assert gateway.sh(sys.executable, str(FORGET)).startswith("0 of 2 connections")
+    gateway.sh("nft", "flush", "set", "inet", "kumiai", "passed_tcp")
+    assert gateway.sh(sys.executable, str(FORGET)).startswith("2 of 2 connections")
+    gateway.start_rules(files()[GATEWAY][RULES], files()[GATEWAY][UNIT])
 
 
 def test_hosts_let_in_what_comes_from_outside_and_know_the_way_back() -> None:
