@@ -31,7 +31,7 @@ def accepts(draw: st.DrawFn) -> Accept:
     )
 
 
-Packet = tuple[str, str, IPv4Address, int, int]
+Packet = tuple[str, str, IPv4Network, int, int]
 
 
 def packets(accept: Accept) -> list[Packet]:
