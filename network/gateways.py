@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from ipaddress import IPv4Address, IPv4Network
 
-from network.model import Handoff, Interface, Line, NetworkNode, NetworkPlan
+from network.model import Handoff, Interface, Line, NetworkNode, NetworkPlan, shown
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,12 @@ class Attached:
     @property
     def zones(self) -> tuple[str, ...]:
         """The zones that the hand-off carries."""
-        return self.line.zones if self.handoff.zone is None else (self.handoff.zone,)
+        return zones_of(self.line, self.handoff)
+
+
+def zones_of(line: Line, handoff: Handoff) -> tuple[str, ...]:
+    """Return the zones that a hand-off of ``line`` carries."""
+    return line.zones if handoff.zone is None else (handoff.zone,)
 
 
 def sync_of(network: NetworkPlan, gateway: NetworkNode) -> str | None:
@@ -72,7 +77,10 @@ def offices_behind(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -
 
 
 def services_before(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -> tuple[IPv4Network, ...]:
-    """Return the prefixes that the member may reach over ``hand``, sorted: its own and shared segments of the zones."""
+    """Return the prefixes that the member may reach over ``hand``, sorted: its own and shared segments of the zones.
+
+    They are those of the segments themselves; :func:`presented` says what the line shows of each.
+    """
     return tuple(
         sorted(
             prefix
@@ -81,6 +89,11 @@ def services_before(network: NetworkPlan, gateway: NetworkNode, hand: Attached) 
             for prefix in segment.prefixes
         )
     )
+
+
+def presented(line: Line, prefix: IPv4Network) -> IPv4Network:
+    """Return the addresses at which the offices behind ``line`` reach ``prefix`` of the data center."""
+    return shown(line.destinations, prefix)
 
 
 def _zones(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -> set[str | None]:

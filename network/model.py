@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Literal
 
@@ -112,6 +112,27 @@ class Vip:
     """1–255, unique on the segment."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Translation:
+    """Addresses that a gateway rewrites one by one (RFC 3022, 2.1): those of ``inside`` appear as ``outside``."""
+
+    inside: IPv4Network
+    outside: IPv4Network
+    """As long as ``inside``."""
+
+    def shown(self, prefix: IPv4Network) -> IPv4Network | None:
+        """Return what ``prefix`` appears as; None when it is not wholly ``inside``."""
+        if not prefix.subnet_of(self.inside):
+            return None
+        offset = int(prefix.network_address) - int(self.inside.network_address)
+        return IPv4Network((int(self.outside.network_address) + offset, prefix.prefixlen))
+
+
+def shown(translations: Iterable[Translation], prefix: IPv4Network) -> IPv4Network:
+    """Return what ``prefix`` appears as where ``translations`` hold: itself when it is in none of them."""
+    return next((found for one in translations if (found := one.shown(prefix))), prefix)
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OfficeLan:
     """The LANs of one zone in one office."""
@@ -119,6 +140,24 @@ class OfficeLan:
     member: str
     office: str
     zone: str
+    prefixes: tuple[IPv4Network, ...]
+    """Their own addresses, which lines and gateways see."""
+    translated: tuple[IPv4Network, ...] = ()
+    """What services see of ``prefixes``, in the same order; empty where no gateway translates them."""
+
+    @property
+    def seen(self) -> tuple[IPv4Network, ...]:
+        """The addresses that services see."""
+        return self.translated or self.prefixes
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """Addresses outside the stack that the lines of some closed network lead to."""
+
+    name: str
+    """As flows write it: ``network:lgwan`` or ``external:juki-net``."""
+    closed_network: str
     prefixes: tuple[IPv4Network, ...]
 
 
@@ -154,6 +193,10 @@ class Line:
     mbps: int
     zones: tuple[str, ...]
     handoffs: tuple[Handoff, ...]
+    sources: tuple[Translation, ...] = ()
+    """What the gateways make of office addresses (inside) that come in by this line."""
+    destinations: tuple[Translation, ...] = ()
+    """At which addresses (outside) this line reaches those of services (inside)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +244,8 @@ class Flow:
     reason: str
     approved_by: str | None = None
     expires: datetime.date | None = None
+    until: datetime.datetime | None = None
+    """The moment at which it closes by itself; None: with the plan that no longer holds it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -217,6 +262,7 @@ class NetworkPlan:
     flows: tuple[Flow, ...]
     stations: Mapping[str, IPv4Interface]
     """Site → address of the management station on that site's management segment."""
+    outsides: tuple[Outside, ...] = ()
     timers: Timers = STANDARD
 
     @functools.cached_property

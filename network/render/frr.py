@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
-from network import gateways, timers
+from network import gateways, outside, timers
 from network.flows import RenderError, Resolution
 from network.model import NetworkNode, NetworkPlan
 from network.render.templating import lay_out
@@ -67,11 +67,13 @@ class StaticRoute:
     via: IPv4Address
     distance: int
     bfd: bool
+    table: int = 0
+    """Routing table; 0 is the main one."""
 
 
 def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
     """Return FRR's files; none for a node whose routes systemd-networkd knows all by itself."""
-    running = daemons(resolution.network, node)
+    running = daemons(resolution, node)
     if not running:
         return {}
     found = neighbors(resolution.network, node)
@@ -80,8 +82,9 @@ def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
             "frr.conf.j2",
             node=node,
             neighbors=found,
-            statics=static_routes(resolution.network, node),
+            statics=(*static_routes(resolution.network, node), *_outside_routes(resolution, node)),
             prefixes=sorted({prefix for neighbor in found for prefix in neighbor.announced}),
+            blackholes=_only_presented(resolution.network, node),
             instance_as=_instance_as(node, found),
             router_id=node.management.address.ip,
             bfd="bfdd" in running,
@@ -93,14 +96,16 @@ def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
     }
 
 
-def daemons(network: NetworkPlan, node: NetworkNode) -> tuple[str, ...]:
+def daemons(resolution: Resolution, node: NetworkNode) -> tuple[str, ...]:
     """Return the daemons that have something to do on ``node``, zebra first; none when FRR is not needed."""
     if node.role != "gateway":
         return ()
-    sessions, routes = neighbors(network, node), static_routes(network, node)
+    network = resolution.network
+    sessions = neighbors(network, node)
+    routes = (*static_routes(network, node), *_outside_routes(resolution, node))
     wanted = {
         "zebra": bool(sessions or routes),
-        "staticd": bool(routes),
+        "staticd": bool(routes or _only_presented(network, node)),
         "bgpd": bool(sessions),
         "bfdd": any(n.bfd for n in sessions) or any(r.bfd for r in routes),
     }
@@ -171,8 +176,40 @@ def _neighbor(network: NetworkPlan, gateway: NetworkNode, hand: gateways.Attache
         metric=METRIC[line.role],
         prepended=PREPENDED[line.role],
         accepted=gateways.offices_behind(network, gateway, hand),
-        announced=gateways.services_before(network, gateway, hand),
+        announced=tuple(sorted(gateways.presented(line, p) for p in gateways.services_before(network, gateway, hand))),
     )
+
+
+def _outside_routes(resolution: Resolution, gateway: NetworkNode) -> tuple[StaticRoute, ...]:
+    """Return the routes to what lies outside, each in the table of the member whose line it is, sorted.
+
+    No carrier is asked for them: over BGP the lines of all members would bring the same prefix. BFD belongs to the
+    BGP session where there is one, and FRR would open a second one for a static route.
+    """
+    return tuple(
+        sorted(
+            {
+                StaticRoute(
+                    prefix=way.prefix,
+                    via=hand.handoff.peer,
+                    distance=1 if hand.line.role == "main" else FLOATING_DISTANCE,
+                    bfd=hand.handoff.bfd and hand.handoff.routing == "static",
+                    table=way.table,
+                )
+                for way in outside.ways(resolution, gateway)
+                for hand in way.hands
+            }
+        )
+    )
+
+
+def _only_presented(network: NetworkPlan, gateway: NetworkNode) -> tuple[IPv4Network, ...]:
+    """Return what is announced to some carrier and is no network of ours, sorted: FRR announces what it has a route to.
+
+    The rules have translated a packet before it is routed; what they do not translate goes nowhere.
+    """
+    connected = {prefix for segment in network.segments for prefix in segment.prefixes}
+    return tuple(sorted({p for n in neighbors(network, gateway) for p in n.announced} - connected))
 
 
 def _instance_as(gateway: NetworkNode, found: Iterable[Neighbor]) -> int | None:

@@ -94,7 +94,7 @@ def _gateway_files(resolution: Resolution, node: NetworkNode) -> Mapping[str, st
             opinion=OPINION,
             notify=conntrackd.NOTIFY,
         ),
-        HEALTH: lay_out("check-gateway.j2", daemons=frr.daemons(resolution.network, node)),
+        HEALTH: lay_out("check-gateway.j2", daemons=frr.daemons(resolution, node)),
         UNIT: lay_out("keepalived.service.j2"),
     }
     if found.opinion:

@@ -39,7 +39,7 @@ RULES: tuple[Rule, ...] = (
     Rule(prefixes.check_supernet, frozenset({"addressing"})),
     Rule(prefixes.check_networks),
     Rule(prefixes.check_handoffs, frozenset({"availability"})),
-    Rule(prefixes.check_translations, frozenset({"lines"})),
+    Rule(prefixes.check_translations, frozenset({"members", "lines", "closed_networks", "addressing"})),
     Rule(handoffs.check_keys),
     Rule(handoffs.check_values),
     Rule(handoffs.check_routing),
