@@ -63,6 +63,15 @@ class Selection:
     table: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Redirect:
+    """IKE and ESP in UDP from ``source`` to ``target`` go to ``to``."""
+
+    source: IPv4Address
+    target: IPv4Address
+    to: IPv4Address
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Namespace:
     """A network namespace: a host, a carrier's router, an office, a terminal."""
@@ -72,6 +81,7 @@ class Namespace:
     """Pairs of interfaces between which it forwards, in both directions; none: it forwards nothing at all."""
     ways: tuple[Way, ...] = ()
     selections: tuple[Selection, ...] = ()
+    redirects: tuple[Redirect, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -264,7 +264,11 @@ def _firewall(namespace: Namespace) -> list[str]:
         return []
     pairs = sorted({pair for a, b in namespace.forwards for pair in ((a, b), (b, a))})
     elements = ", ".join(f'"{a}" . "{b}"' for a, b in pairs)
-    digest = hashlib.sha256(elements.encode()).hexdigest()[:16]
+    redirects = "".join(
+        f"  ip saddr {r.source} ip daddr {r.target} udp dport {{ 500, 4500 }} dnat ip to {r.to}\n"
+        for r in sorted(namespace.redirects)
+    )
+    digest = hashlib.sha256((elements + redirects).encode()).hexdigest()[:16]
     enter = ("ip", "netns", "exec", namespace.name, "nft")
     loaded = process.probe(*enter, "list", "table", "inet", TABLE)
     if f'comment "{digest}"' in loaded.stdout:
@@ -274,7 +278,10 @@ def _firewall(namespace: Namespace) -> list[str]:
         f'table inet {TABLE} {{\n comment "{digest}"\n'
         f" set {PAIRS} {{\n  type ifname . ifname\n  counter\n  elements = {{ {elements} }}\n }}\n chain forward {{\n"
         "  type filter hook forward priority filter; policy drop;\n"
-        f"  iifname . oifname @{PAIRS} accept\n }}\n}}\n"
+        f"  iifname . oifname @{PAIRS} accept\n }}\n"
     )
+    if redirects:
+        rules += f" chain redirects {{\n  type nat hook prerouting priority dstnat;\n{redirects} }}\n"
+    rules += "}\n"
     process.run(*enter, "-f", "-", stdin=rules)
     return [f"{namespace.name}: forwards between {len(namespace.forwards)} pairs of interfaces"]

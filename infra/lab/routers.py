@@ -157,8 +157,8 @@ def _edge(plan: Plan, edge: Edge, links: Sequence[AccessLink]) -> Router:
             accept="data-center",
             announce="offices",
         )
-        for number, address in enumerate(handoff.local, start=1)
-        if handoff.routing == "bgp" and handoff.local_as is not None
+        for number, address in enumerate([far.gateway_inner for far in edge.far_ends] or handoff.local, start=1)
+        if handoff.routing != "static" and handoff.local_as is not None
     ]
     customers = [
         Neighbor(
@@ -178,7 +178,7 @@ def _edge(plan: Plan, edge: Edge, links: Sequence[AccessLink]) -> Router:
         namespace=edge.outside.namespace,
         asn=asn,
         identifier=handoff.peer,
-        networks=carriers.data_center_prefixes(plan, edge) if handoff.routing != "bgp" else (),
+        networks=carriers.data_center_prefixes(plan, edge) if handoff.routing == "static" else (),
         prefix_lists=(
             ("offices", tuple(f"permit {prefix}" for prefix in offices)),
             ("data-center", (*(f"deny {prefix} le 32" for prefix in offices), "permit 0.0.0.0/0 le 32")),

@@ -16,9 +16,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
-from network import flows, ports
+from network import flows, gateways, ports
 from network.model import NetworkNode
-from network.render import conntrackd, frr, keepalived, spans
+from network.render import conntrackd, frr, ipsec, keepalived, spans
 from network.render.templating import lay_out
 
 RULES = "/etc/nftables.conf"
@@ -63,19 +63,21 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
     """Return the rules of ``node`` and how its service starts and stops."""
     # Wherever it started, what ends here comes in by the card of the target address.
     arriving = (dataclasses.replace(a, source_segment=a.target_segment) for a in resolution.into(node))
-    admitted = _sets(node, arriving)
+    cards = gateways.cards(resolution.network, node)
+    admitted = _sets(cards, arriving)
     if node.role == "gateway":
         passed = resolution.through(node)
         return {
             RULES: lay_out(
                 "nftables_gateway.conf.j2",
                 node=node,
-                passed=_sets(node, passed),
-                partners=partners(node, passed),
+                passed=_sets(cards, passed),
+                partners=partners(cards, passed),
                 admitted=admitted,
-                sent=_sets(node, (a for a in resolution.out_of(node) if not a.crosses)),
+                sent=_sets(cards, (a for a in resolution.out_of(node) if not a.crosses)),
                 vrrp_peers=keepalived.peers(resolution, node),
                 bfd_peers=frr.bfd_peers(resolution.network, node),
+                tunnels=ipsec.tunnels(resolution.network, node),
             ),
             UNIT: lay_out("nftables_gateway.service.j2", forget=conntrackd.FORGET),
         }
@@ -86,13 +88,13 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
     }
 
 
-def partners(gateway: NetworkNode, passed: Iterable[flows.Accept]) -> tuple[tuple[str, str], ...]:
-    """Return card and prefix of everyone who may speak in an open connection, sorted.
+def partners(cards: Mapping[str, str], passed: Iterable[flows.Accept]) -> tuple[tuple[str, str], ...]:
+    """Return card and prefix of everyone who may speak in an open connection, sorted; ``cards`` are by segment.
 
     Without them, a packet of a known connection would pass whichever card it came in by.
     """
-    sides = {(gateway.interface(a.source_segment).name, a.source) for a in passed}
-    sides |= {(gateway.interface(a.target_segment).name, IPv4Network(a.target)) for a in passed}
+    sides = {(cards[a.source_segment], a.source) for a in passed}
+    sides |= {(cards[a.target_segment], IPv4Network(a.target)) for a in passed}
     by_card: dict[str, set[IPv4Network]] = collections.defaultdict(set)
     for card, prefix in sides:
         by_card[card].add(prefix)
@@ -104,14 +106,14 @@ def partners(gateway: NetworkNode, passed: Iterable[flows.Accept]) -> tuple[tupl
     )
 
 
-def _sets(node: NetworkNode, accepts: Iterable[flows.Accept]) -> Sets:
+def _sets(cards: Mapping[str, str], accepts: Iterable[flows.Accept]) -> Sets:
     by_protocol: dict[str, list[Element]] = {"tcp": [], "udp": [], "icmp": []}
     for accept in spans.disjoint(accepts):
         by_protocol[accept.ports.protocol].append(
             Element(
-                incoming=node.interface(accept.source_segment).name,
+                incoming=cards[accept.source_segment],
                 source=accept.source,
-                outgoing=node.interface(accept.target_segment).name,
+                outgoing=cards[accept.target_segment],
                 target=accept.target,
                 ports=accept.ports,
                 comment=_comment(accept.flow),

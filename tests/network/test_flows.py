@@ -86,12 +86,6 @@ def test_a_line_that_carries_all_zones_together_lets_its_prefix_in() -> None:
             {"lines": (small.line("east", 0, zone="mynumber"),)},
             "no line of east carries the zone lgwan into dc1",
         ),
-        (
-            "office:east/lgwan",
-            "service:shared",
-            {"lines": (small.line("east", 0, routing="tunnel"),)},
-            "no line of east carries the zone lgwan into dc1",
-        ),
         ("office:east/lgwan", "service:other", {}, "nothing of the plan is service:other"),
         ("service:own@north", "service:shared", {}, "nothing of the plan is service:own@north"),
         ("service:shared", "service:own", {}, "name one with @MEMBER or @each_member"),
