@@ -7,6 +7,7 @@ import json
 from infra.configure import application, database
 from infra.lab import passwords, underlay
 from infra.plan.model import Plan
+from infra.secrets import agreed
 from infra.secrets.generate import password_name
 from infra.secrets.model import Secrets
 from network import flows, gateways
@@ -44,7 +45,7 @@ def _bgp_passwords(plan: Plan, secrets: Secrets, node: str) -> dict[str, str]:
     for hand in gateways.attached(plan.network, machine) if machine.role == "gateway" else ():
         if hand.handoff.md5 is not None:
             what = f"the password of the BGP session on line {hand.line.name}"
-            found[str(hand.session[1])] = _agreed(plan, secrets, node, f"line/{hand.handoff.md5}", what)
+            found[str(hand.session[1])] = _agreed(plan, secrets, node, agreed.bgp_password(hand.handoff.md5), what)
     return found
 
 
@@ -55,7 +56,9 @@ def _tunnel_keys(plan: Plan, secrets: Secrets, node: str) -> list[dict[str, str]
             "name": tunnel.connection,
             "own": str(tunnel.own),
             "far": str(tunnel.peer),
-            "key": _agreed(plan, secrets, node, f"tunnel/{tunnel.line}", f"the key of the tunnel on line {tunnel.line}"),
+            "key": _agreed(
+                plan, secrets, node, agreed.tunnel_key(tunnel.line), f"the key of the tunnel on line {tunnel.line}"
+            ),
         }
         for tunnel in ipsec.tunnels(plan.network, plan.network.node_by_name[node])
     ]

@@ -31,7 +31,7 @@ the gateways' rules, not by luck. Source addresses are not filtered here either:
 from __future__ import annotations
 
 import dataclasses
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from infra.lab import places, underlay
 from infra.lab.drawing import DEFAULT, EVERYWHERE, Cable, Drawing, Namespace, Port, Redirect, Selection, Way

@@ -1,4 +1,4 @@
-"""What simulated carriers and far ends have agreed with the data center: no secrets, since both sides are this machine."""
+"""What simulated carriers and far ends have agreed with the data center: no secrets, both sides are this machine."""
 
 from __future__ import annotations
 

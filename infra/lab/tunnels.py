@@ -20,6 +20,7 @@ from infra import process
 from infra.lab import passwords, places, processes
 from infra.lab.carriers import Edge, FarEnd
 from infra.lab.processes import Process
+from infra.secrets import agreed
 from network.errors import EnvironmentLackError, OperationError
 from network.render import ipsec
 
@@ -91,7 +92,7 @@ secrets {{
     ike-{name} {{
         id-own = {far.outer}
         id-far = {far.gateway}
-        secret = "{passwords.of(f"tunnel/{edge.line.name}")}"
+        secret = "{passwords.of(agreed.tunnel_key(edge.line.name))}"
     }}
 }}
 """

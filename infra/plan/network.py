@@ -208,7 +208,7 @@ class Builder:
                             yield other, member
 
     def _gateway_routes(self, node: NodeWish) -> tuple[Route, ...]:
-        """Routes to the office LANs by static main lines without BFD, and to the far ends of tunnels; others are FRR's."""
+        """Routes to office LANs by static main lines without BFD, and to the far ends of tunnels; others are FRR's."""
         shard = self._shard(node)
         handed = set(self._handoff_segments(shard))
         routes = {

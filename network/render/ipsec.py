@@ -1,8 +1,9 @@
 """strongSwan: tunnels over lines that lead through networks of others (`routing: tunnel`, IPsec with IKEv2).
 
 Each gateway of a pair has a tunnel of its own to the far end, always up, with a BGP and a BFD session inside; the one
-that holds the pair's addresses announces (docs/decisions/0007). A tunnel is an XFRM interface: what is routed into it is
-encrypted or dropped, and only what was decrypted comes out of it, so that rules name it like any card. Routes are FRR's.
+that holds the pair's addresses announces (docs/decisions/0007). A tunnel is an XFRM interface: what is routed into it
+is encrypted or dropped, and only what was decrypted comes out of it, so that rules name it like any card. Routes are
+FRR's.
 
 The keys stand in no rendered file: the role installs them beside these.
 """
@@ -31,8 +32,9 @@ MTU = 1390
 a PPPoE access over フレッツ, the smallest of the usual ones."""
 TCP_HEADERS = 40
 IKE = ("aes256gcm16-prfsha384-ecp384", "aes128gcm16-prfsha256-ecp256", "aes256-sha256-modp3072")
-"""Best first. All on CRYPTREC's list of recommended ciphers for e-government with 128 bits or more, all SHOULD or MUST in
-RFC 8247 but the group of 3072 bits, which stands for the 2048 bits of the RFC (112 bits of strength, to end by 2030)."""
+"""Best first. All of it is on CRYPTREC's list of ciphers recommended for e-government, with 128 bits of strength or more.
+The second is what RFC 8247 says implementations SHOULD have, the first its stronger kin; the third is for routers with
+what they MUST have, with 3072 bits in the place of 2048 (112 bits of strength)."""
 ESP = ("aes256gcm16-ecp384", "aes128gcm16-ecp256", "aes256-sha256-modp3072")
 """The same for the traffic (RFC 8221); the group gives every new key its own exchange."""
 IKE_REKEY = "4h"

@@ -141,7 +141,9 @@ class Gateway(Router):
         self.ip(f"link set {self.tunnel.name} mtu {mtu[0]} up")
         main = self.folder / "swanctl.conf"
         main.write_text(f"include {self.folder}/etc/swanctl/conf.d/*.conf\n")
-        loaded = self.sh("env", f"SWANCTL_DIR={self.folder}", "swanctl", "--load-all", "--noprompt", "--file", str(main))
+        loaded = self.sh(
+            "env", f"SWANCTL_DIR={self.folder}", "swanctl", "--load-all", "--noprompt", "--file", str(main)
+        )
         assert "successfully loaded 1 connections" in loaded
 
     def start_routing(self) -> None:
@@ -204,7 +206,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Gate
 def heard_from() -> set[str]:
     """The far router's neighbours that announce the service's segment."""
     folder = places.router_folder(EDGE)
-    table = json.loads(process.run("vtysh", "--vty_socket", str(folder), "-d", "bgpd", "-c", "show bgp ipv4 unicast json"))
+    table = json.loads(
+        process.run("vtysh", "--vty_socket", str(folder), "-d", "bgpd", "-c", "show bgp ipv4 unicast json")
+    )
     return {path["peerId"] for path in table["routes"].get(PREFIX, ()) if path.get("valid")}
 
 
