@@ -32,7 +32,7 @@ MTU = 1390
 a PPPoE access over フレッツ, the smallest of the usual ones."""
 TCP_HEADERS = 40
 IKE = ("aes256gcm16-prfsha384-ecp384", "aes128gcm16-prfsha256-ecp256", "aes256-sha256-modp3072")
-"""Best first. All of it is on CRYPTREC's list of ciphers recommended for e-government, with 128 bits of strength or more.
+"""Best first. All of it is on CRYPTREC's list of ciphers recommended for e-government, of 128 bits of strength or more.
 The second is what RFC 8247 says implementations SHOULD have, the first its stronger kin; the third is for routers with
 what they MUST have, with 3072 bits in the place of 2048 (112 bits of strength)."""
 ESP = ("aes256gcm16-ecp384", "aes128gcm16-ecp256", "aes256-sha256-modp3072")
