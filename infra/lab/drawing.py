@@ -12,6 +12,9 @@ MAIN = 254
 DEFAULT = 253
 """Number of the routing table that the kernel asks when no other one has a route; routing daemons do not see it."""
 
+OF_DAEMONS = 99
+"""Number of a routing table that daemons fill by themselves; it is never drawn."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Bridge:

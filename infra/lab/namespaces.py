@@ -9,7 +9,7 @@ from typing import Any
 
 from infra import process
 from infra.lab import places, processes
-from infra.lab.drawing import DEFAULT, EVERYWHERE, MAIN, Bridge, Cable, Drawing, Namespace, Port, Selection
+from infra.lab.drawing import DEFAULT, EVERYWHERE, MAIN, OF_DAEMONS, Bridge, Cable, Drawing, Namespace, Port, Selection
 
 ALIAS = "lab: "
 """How the alias of every interface of ours begins; others in our namespaces are left alone."""
@@ -221,7 +221,8 @@ def _routing(namespace: Namespace) -> list[str]:
         for rule in rules
         if rule["priority"] == RULE_PRIORITY and "iif" in rule
     }
-    ways = {_way_line(*_seen(route)) for route in routes if route.get("protocol") == "static"}
+    seen = [_seen(route) for route in routes if route.get("protocol") == "static"]
+    ways = {_way_line(*way) for way in seen if way[2] != OF_DAEMONS}
     wanted = {
         _way_line(str(way.prefix), None if way.via is None else str(way.via), way.table) for way in namespace.ways
     }

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from infra import process
 from infra.lab import passwords, places, processes
 from infra.lab.carriers import Edge, FarEnd
+from infra.lab.drawing import OF_DAEMONS
 from infra.lab.processes import Process
 from infra.secrets import agreed
 from network.errors import EnvironmentLackError, OperationError
@@ -27,7 +28,8 @@ from network.render import ipsec
 PROGRAM = "charon-systemd"
 CREATED = "ipsec0"
 """How the plugin names its interface. It makes routes into one of this name, so an idle one takes the place."""
-TABLE, TABLE_PRIORITY = 99, 40000
+AFTER_MAIN = 40000
+"""Priority of a routing rule behind the kernel's own ones."""
 PLUGINS = (
     "random nonce openssl pem pkcs1 pubkey x509 hmac kdf drbg gcm aes sha1 sha2 gmp kernel-libipsec kernel-netlink "
     "socket-default vici"
@@ -103,8 +105,8 @@ def _settings(folder: pathlib.Path) -> str:
 {PROGRAM} {{
     load = {PLUGINS}
     # It cannot be kept from making routes: into a table that is asked after the main one, which knows all ways.
-    routing_table = {TABLE}
-    routing_table_prio = {TABLE_PRIORITY}
+    routing_table = {OF_DAEMONS}
+    routing_table_prio = {AFTER_MAIN}
     filelog {{
         file {{
             path = {folder}/log

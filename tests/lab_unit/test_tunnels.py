@@ -6,7 +6,6 @@ This kernel has no ESP. Of the rendered files only the XFRM interface is replace
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
 import pathlib
@@ -18,17 +17,14 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from infra import lab, process
-from infra.lab import carriers, passwords, places, processes, tunnels, underlay
-from infra.plan import build as builder
-from infra.plan.lock import Lock
-from infra.plan.model import Plan
+from infra.lab import carriers, drawing, passwords, places, processes, tunnels, underlay
 from network import render
 from network.model import NetworkNode
 from network.render import frr, ipsec
 from tests.lab_unit.guests import lab_traces, listening, needs_root, reach, reach_all
 from tests.network.render import routers
 from tests.network.render.routers import Router, until
-from tests.plan import factory
+from tests.network.render.tunnels import planned
 
 pytestmark = [
     needs_root,
@@ -56,19 +52,7 @@ charon-systemd {{
 """
 
 
-def planned() -> Plan:
-    line = {**factory.line(1, zones=("lgwan",)), "closed_network": "net", "id": "m1-net", "class": "best_effort"}
-    declared = factory.declaration(
-        1,
-        [factory.service("shomu")],
-        hosts=2,
-        lines=[line],
-        closed_networks=[{"id": "net", "kind": "internet_vpn"}],
-    )
-    return builder.build(STACK, declared, Lock(stack=STACK), datetime.date(2026, 4, 1), clock=lambda: 0.0).plan
-
-
-PLAN = planned()
+PLAN = planned(STACK)
 NETWORK = PLAN.network
 (LINE,) = NETWORK.lines
 (HANDOFF,) = LINE.handoffs
@@ -124,11 +108,12 @@ class Gateway(Router):
                 rendered=rendered,
                 plugins=tunnels.PLUGINS,
                 log=log,
-                table=tunnels.TABLE,
-                priority=tunnels.TABLE_PRIORITY,
+                table=drawing.OF_DAEMONS,
+                priority=tunnels.AFTER_MAIN,
             )
         )
         self.try_sh("ip", "link", "del", tunnels.CREATED)
+        (self.folder / "run/charon.vici").unlink(missing_ok=True)
         self.start("charon", "env", f"STRONGSWAN_CONF={settings}", tunnels.PROGRAM)
         until((self.folder / "run/charon.vici").exists)
         network = self.files[f"/etc/systemd/network/20-kumiai-{self.tunnel.name}.network"]
