@@ -15,6 +15,7 @@ from typing import Literal
 from network import ports
 from network.timers import STANDARD, Timers
 
+Routing = Literal["bgp", "static", "tunnel"]
 SegmentKind = Literal["tenant", "service", "line", "sync", "management"]
 ImpliedKind = Literal["office_access", "database", "load_balancing", "management"]
 MANAGEMENT_INTERFACE = "mgmt"
@@ -145,7 +146,7 @@ class Handoff:
     peer: IPv4Address
     local: tuple[IPv4Address, ...]
     vip: IPv4Address
-    routing: Literal["bgp", "static", "tunnel"]
+    routing: Routing
     peer_as: int | None
     local_as: int | None
     hold_s: int | None

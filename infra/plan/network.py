@@ -25,6 +25,7 @@ from network.model import (
     NetworkPlan,
     OfficeLan,
     Route,
+    Routing,
     Segment,
     ServiceEndpoint,
     Tunnel,
@@ -307,8 +308,8 @@ class Builder:
             handoffs: list[Handoff] = []
             for key, declared in wishes.handoffs_of(line).items():
                 entry = self._book.segments[wishes.handoff_segment(line, key)]
-                simulated = "tunnel" if kinds[line.closed_network] == "internet_vpn" else "bgp"
-                routing = declared.routing if declared else simulated
+                simulated: Routing = "tunnel" if kinds[line.closed_network] == "internet_vpn" else "bgp"
+                routing: Routing = declared.routing if declared else simulated
                 handoffs.append(
                     Handoff(
                         zone=None if key == "all" else key,

@@ -6,7 +6,7 @@ import dataclasses
 import re
 import shutil
 from ipaddress import IPv4Address, IPv4Network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,7 +19,7 @@ from tests.network.render.tunnels import planned
 if TYPE_CHECKING:
     from tests.conftest import Golden
 
-DECLARED = {
+DECLARED: dict[str, Any] = {
     "prefix": "203.0.113.0/29",
     "peer": "203.0.113.1",
     "local": ["203.0.113.2", "203.0.113.3"],
