@@ -19,6 +19,8 @@ QUARANTINE_GENERATIONS = 8
 """Lock generations for which a freed value is not given out again."""
 DOCUMENTATION = tuple(IPv4Network(p) for p in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"))
 """RFC 5737: hand-off prefixes of simulated lines come from here."""
+TUNNELS = IPv4Network("169.254.0.0/16")
+"""RFC 3927: what stands inside tunnels comes from here."""
 VRID_MAX = 255
 
 
@@ -78,6 +80,16 @@ def bridge_name(stack: str, ordinal: int) -> str:
 def vni(stack: str, ordinal: int) -> int:
     """Return the VXLAN identifier: 12 bits of the stack's digest and 12 bits of the segment's ordinal."""
     return ((int(_digest(stack)[:3], 16) or 1) << 12) | ordinal
+
+
+def tunnel_networks(ordinal: int) -> tuple[IPv4Network, IPv4Network]:
+    """Return the networks inside the tunnels of a hand-off, one for each gateway of the pair.
+
+    Link-local addresses (RFC 3927; its first and last 256 stay free) mean something between the two ends only, so they
+    meet neither a member's addresses nor a carrier's.
+    """
+    first = TUNNELS[256 + 8 * ordinal]
+    return IPv4Network((first, 30)), IPv4Network((first + 4, 30))
 
 
 def mac(stack: str, node: str, segment: str) -> str:

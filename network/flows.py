@@ -94,6 +94,7 @@ class Resolution:
         """Return what ``node`` takes in on its own and its virtual addresses, sorted."""
         held = {(i.segment, address.ip) for i in node.interfaces for address in i.addresses}
         held |= {(vip.segment, vip.address.ip) for vip in self.vips_of(node)}
+        held |= set(self._in_tunnels(node))
         return tuple(sorted(accept for place in held for accept in self.to(*place)))
 
     def to(self, segment: str, address: IPv4Address) -> Sequence[Accept]:
@@ -107,7 +108,13 @@ class Resolution:
     def out_of(self, node: NetworkNode) -> tuple[Accept, ...]:
         """Return what ``node`` opens itself from its own addresses, sorted."""
         own = [address.ip for interface in node.interfaces for address in interface.addresses]
+        own += [address for _, address in self._in_tunnels(node)]
         return tuple(sorted(accept for address in own for accept in self.asked_by(address)))
+
+    def _in_tunnels(self, node: NetworkNode) -> tuple[tuple[str, IPv4Address], ...]:
+        """Return segment and address of the tunnels' ends that ``node`` holds."""
+        found = gateways.tunnels(self.network, node) if node.role == "gateway" else ()
+        return tuple((hand.handoff.segment, hand.session[0]) for hand, _ in found)
 
     def reached_at(self, address: IPv4Address) -> Sequence[ServiceEndpoint]:
         """Return the services with the virtual address ``address``."""
@@ -235,9 +242,7 @@ class _Resolver:
         self._entrances: dict[tuple[str, str], set[tuple[str, tuple[str, ...]]]] = collections.defaultdict(set)
         for line in network.lines:
             for handoff in line.handoffs:
-                # Traffic of a tunnel enters by the tunnel's own card, never in clear on the hand-off.
-                if handoff.routing != "tunnel":
-                    self._entrances[line.member, line.site].add((handoff.segment, gateways.zones_of(line, handoff)))
+                self._entrances[line.member, line.site].add((handoff.segment, gateways.zones_of(line, handoff)))
         self._led: dict[tuple[str, IPv4Network], str] = {}
         self._translations = {handoff.segment: line.sources for line in network.lines for handoff in line.handoffs}
         machines = [node for node in network.nodes if node.role == "gateway"]
@@ -423,8 +428,9 @@ def _gateways(network: NetworkPlan) -> Iterator[Accept]:
         if node.role != "gateway":
             continue
         for hand in gateways.attached(network, node):
-            if hand.handoff.routing == "bgp":
-                for source, target in ((hand.handoff.peer, hand.own), (hand.own, hand.handoff.peer)):
+            if hand.handoff.routing != "static":
+                own, far = hand.session
+                for source, target in ((far, own), (own, far)):
                     yield _on_segment(hand.handoff.segment, source, target, BGP, f"routing of {hand.line.name}")
         partner, sync = gateways.partner_of(network, node), gateways.sync_of(network, node)
         if partner is not None and sync is not None:

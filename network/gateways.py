@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 
-from network.model import Handoff, Interface, Line, NetworkNode, NetworkPlan, shown
+from network.model import Handoff, Interface, Line, NetworkNode, NetworkPlan, Tunnel, shown
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,19 @@ class Attached:
     def own(self) -> IPv4Address:
         """The gateway's own address on the hand-off."""
         return self.card.address.ip
+
+    @property
+    def way_in(self) -> str:
+        """The card by which offices come in: the tunnel's where there is one, and nobody in clear beside it."""
+        return self.handoff.tunnel.name if self.handoff.tunnel is not None else self.card.name
+
+    @property
+    def session(self) -> tuple[IPv4Address, IPv4Address]:
+        """The gateway's and the far router's address, as they speak BGP and BFD with each other."""
+        if self.handoff.tunnel is None:
+            return self.own, self.handoff.peer
+        inner = self.handoff.tunnel.inner[self.handoff.local.index(self.own)]
+        return inner[1], inner[2]
 
     @property
     def zones(self) -> tuple[str, ...]:
@@ -59,6 +73,19 @@ def attached(network: NetworkPlan, gateway: NetworkNode) -> tuple[Attached, ...]
         for handoff in line.handoffs
         if handoff.segment in mine
     )
+
+
+def cards(network: NetworkPlan, node: NetworkNode) -> Mapping[str, str]:
+    """Return segment → the card by which its packets come to ``node``."""
+    found = {interface.segment: interface.name for interface in node.interfaces}
+    if node.role == "gateway":
+        found |= {hand.handoff.segment: hand.way_in for hand in attached(network, node)}
+    return found
+
+
+def tunnels(network: NetworkPlan, gateway: NetworkNode) -> tuple[tuple[Attached, Tunnel], ...]:
+    """Return the hand-offs of ``gateway`` with a tunnel, in plan order."""
+    return tuple((hand, hand.handoff.tunnel) for hand in attached(network, gateway) if hand.handoff.tunnel is not None)
 
 
 def offices_behind(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -> tuple[IPv4Network, ...]:

@@ -15,6 +15,7 @@ from typing import Literal
 from network import ports
 from network.timers import STANDARD, Timers
 
+Routing = Literal["bgp", "static", "tunnel"]
 SegmentKind = Literal["tenant", "service", "line", "sync", "management"]
 ImpliedKind = Literal["office_access", "database", "load_balancing", "management"]
 MANAGEMENT_INTERFACE = "mgmt"
@@ -162,6 +163,20 @@ class Outside:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Tunnel:
+    """IPsec over a hand-off: each gateway of the pair has a tunnel and a routing session of its own to the far end."""
+
+    name: str
+    """Its interface in both gateways, at most 15 characters."""
+    number: int
+    """Identifier of the XFRM interface, unique in the stack."""
+    peer: IPv4Address
+    """Outer address of the far end."""
+    inner: tuple[IPv4Network, ...]
+    """The networks inside, of 30 bits, in the order of the gateways' addresses: first the gateway, then the far end."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Handoff:
     """Where a line meets the gateways: the carrier's values of one zone, or of all zones together."""
 
@@ -170,13 +185,19 @@ class Handoff:
     peer: IPv4Address
     local: tuple[IPv4Address, ...]
     vip: IPv4Address
-    routing: Literal["bgp", "static", "tunnel"]
+    routing: Routing
     peer_as: int | None
     local_as: int | None
     hold_s: int | None
     bfd: bool
     md5: str | None = None
     """Name of the secret that holds the session's password; the password itself is in no plan."""
+    tunnel: Tunnel | None = None
+    """Where ``routing`` is ``tunnel``: what everything but IPsec itself passes through."""
+
+    def __post_init__(self) -> None:
+        if (self.routing == "tunnel") != (self.tunnel is not None):
+            raise ValueError(f"{self.segment}: `tunnel` belongs to `routing: tunnel`, and nothing else does")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from infra.cli import (
     preview,
     render,
     schema,
+    secret,
     status,
     up,
     validate,
@@ -41,6 +42,7 @@ __all__ = [
     "preview",
     "render",
     "schema",
+    "secret",
     "status",
     "up",
     "validate",
@@ -60,6 +62,7 @@ for module in (validate, schema, plan, render, hosts, preview, up, destroy, veri
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")
+app.add_typer(secret.app, name="secret")
 
 
 def main() -> None:

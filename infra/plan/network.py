@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Literal
 
+from infra.declaration import model as declared_model
 from infra.declaration import queries
 from infra.declaration.links import Link
 from infra.declaration.model import Declaration, Service
@@ -33,9 +34,11 @@ from network.model import (
     OfficeLan,
     Outside,
     Route,
+    Routing,
     Segment,
     ServiceEndpoint,
     Translation,
+    Tunnel,
     Vip,
     shown,
 )
@@ -285,14 +288,21 @@ class Builder:
                             yield other, member
 
     def _gateway_routes(self, node: NodeWish) -> tuple[Route, ...]:
-        """Routes to the office LANs by static main lines without BFD; all others are FRR's."""
+        """Routes to office LANs by static main lines without BFD, and to the far ends of tunnels; others are FRR's."""
         shard = self._shard(node)
-        routes: set[Route] = set()
+        handed = set(self._handoff_segments(shard))
+        routes = {
+            Route(prefix=IPv4Network(tunnel.peer), via=handoff.peer)
+            for line in self._lines
+            for handoff in line.handoffs
+            if handoff.segment in handed and (tunnel := handoff.tunnel) is not None
+            if tunnel.peer not in self._book.segments[handoff.segment].prefix
+        }
         for line in self._lines:
             if line.site != shard.site or line.member not in shard.members or line.role != "main":
                 continue
             for handoff in line.handoffs:
-                if handoff.routing == "bgp" or handoff.bfd:
+                if handoff.routing != "static" or handoff.bfd:
                     continue
                 for zone in line.zones if handoff.zone is None else (handoff.zone,):
                     if zone in shard.zones:
@@ -378,6 +388,8 @@ class Builder:
             handoffs: list[Handoff] = []
             for key, declared in wishes.handoffs_of(line).items():
                 entry = self._book.segments[wishes.handoff_segment(line, key)]
+                simulated: Routing = "tunnel" if kinds[line.closed_network] == "internet_vpn" else "bgp"
+                routing: Routing = declared.routing if declared else simulated
                 handoffs.append(
                     Handoff(
                         zone=None if key == "all" else key,
@@ -385,12 +397,13 @@ class Builder:
                         peer=entry.addresses["peer"],
                         local=tuple(entry.addresses[owner] for owner in wishes.LOCAL),
                         vip=entry.addresses["vip"],
-                        routing=declared.routing if declared else "bgp",
+                        routing=routing,
                         peer_as=declared.peer_as if declared else carrier_as[line.closed_network],
                         local_as=declared.local_as if declared else GATEWAY_AS,
                         hold_s=declared.hold_s if declared else HOLD_S,
-                        bfd=declared.bfd if declared else True,
+                        bfd=declared.bfd or routing == "tunnel" if declared else True,
                         md5=declared.md5 if declared else None,
+                        tunnel=self._tunnel(entry, declared) if routing == "tunnel" else None,
                     )
                 )
             lines.append(
@@ -423,6 +436,15 @@ class Builder:
                     f"its size"
                 )
         return found
+
+    def _tunnel(self, entry: addressing.SegmentEntry, declared: declared_model.Handoff | None) -> Tunnel:
+        far = declared.tunnel_peer if declared else None
+        return Tunnel(
+            name=f"tun{entry.ordinal}",
+            number=entry.ordinal,
+            peer=far if isinstance(far, IPv4Address) else entry.addresses["peer"],
+            inner=addressing.tunnel_networks(entry.ordinal),
+        )
 
     def _implied_flows(self) -> tuple[Flow, ...]:
         """An office's LAN of a zone reaches its services of the same zone; applications reach their database."""

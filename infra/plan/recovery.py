@@ -75,7 +75,7 @@ def _lines(network: NetworkPlan, told: str) -> Iterator[Recovery]:
         for line in network.lines
         if line.role == "main" and (line.member, line.site) in backed
         for handoff in line.handoffs
-        if handoff.routing == "bgp" or handoff.bfd
+        if handoff.routing != "static" or handoff.bfd
     ]
     ended = _ended_sessions(network)
     for bfd, how in ((True, "BFD"), (False, "the hold time of BGP, without BFD")):

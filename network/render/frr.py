@@ -19,6 +19,8 @@ from network.render.templating import lay_out
 FOLDER = "/etc/frr"
 CONFIG = f"{FOLDER}/frr.conf"
 UNIT = "/etc/systemd/system/frr.service.d/50-kumiai.conf"
+LEADS = "leads"
+"""Route map that all announcements by tunnels pass: it permits while this gateway holds the pair's addresses."""
 PREFERENCE = {"main": 200, "backup": 100}
 """LOCAL_PREF of routes by the line's role: the higher one wins (RFC 4271, 9.1.1)."""
 METRIC = {"main": 100, "backup": 200}
@@ -40,7 +42,8 @@ class Neighbor:
     about: str
     peer: IPv4Address
     own: IPv4Address
-    vip: IPv4Address
+    vip: IPv4Address | None
+    """Next hop of what is announced. A tunnel has none: it ends at one gateway and announces while that one leads."""
     peer_as: int
     local_as: int
     keepalive_s: int
@@ -88,6 +91,7 @@ def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
             instance_as=_instance_as(node, found),
             router_id=node.management.address.ip,
             bfd="bfdd" in running,
+            leads=gateways.partner_of(resolution.network, node) is None,
             timers=resolution.network.timers,
         ),
         f"{FOLDER}/daemons": lay_out("frr_daemons.j2", running=running),
@@ -116,8 +120,8 @@ def bfd_peers(network: NetworkPlan, node: NetworkNode) -> tuple[tuple[str, str],
     """Return card and address of every carrier's edge that ``node`` speaks BFD with, sorted."""
     if node.role != "gateway":
         return ()
-    spoken = [hand for hand in gateways.attached(network, node) if hand.handoff.bfd and _spoken(hand)]
-    return tuple(sorted((hand.card.name, str(hand.handoff.peer)) for hand in spoken))
+    spoken = [hand for hand in gateways.attached(network, node) if hand.handoff.bfd]
+    return tuple(sorted((hand.way_in, str(hand.session[1])) for hand in spoken))
 
 
 def neighbors(network: NetworkPlan, gateway: NetworkNode) -> tuple[Neighbor, ...]:
@@ -125,7 +129,7 @@ def neighbors(network: NetworkPlan, gateway: NetworkNode) -> tuple[Neighbor, ...
     return tuple(
         _neighbor(network, gateway, hand)
         for hand in gateways.attached(network, gateway)
-        if _spoken(hand) and hand.handoff.routing == "bgp"
+        if hand.handoff.routing != "static"
     )
 
 
@@ -140,17 +144,11 @@ def static_routes(network: NetworkPlan, gateway: NetworkNode) -> tuple[StaticRou
                 bfd=hand.handoff.bfd,
             )
             for hand in gateways.attached(network, gateway)
-            if _spoken(hand) and hand.handoff.routing == "static"
+            if hand.handoff.routing == "static"
             if hand.handoff.bfd or hand.line.role == "backup"
             for prefix in gateways.offices_behind(network, gateway, hand)
         )
     )
-
-
-def _spoken(hand: gateways.Attached) -> bool:
-    if hand.handoff.routing == "tunnel":
-        raise RenderError(f"line {hand.line.name}: `routing: tunnel` (IPsec) cannot be rendered yet")
-    return True
 
 
 def _neighbor(network: NetworkPlan, gateway: NetworkNode, hand: gateways.Attached) -> Neighbor:
@@ -160,12 +158,13 @@ def _neighbor(network: NetworkPlan, gateway: NetworkNode, hand: gateways.Attache
     if handoff.peer_as == handoff.local_as:
         raise RenderError(f"line {line.name}: carrier and gateways have the same AS number {handoff.peer_as}")
     hold_s = handoff.hold_s or timers.HOLD_S
+    own, peer = hand.session
     return Neighbor(
         name=handoff.segment,
         about=f"{line.role} line {line.name}, {' '.join(hand.zones)}",
-        peer=handoff.peer,
-        own=hand.own,
-        vip=handoff.vip,
+        peer=peer,
+        own=own,
+        vip=handoff.vip if handoff.tunnel is None else None,
         peer_as=handoff.peer_as,
         local_as=handoff.local_as,
         keepalive_s=hold_s // 3,
@@ -191,7 +190,7 @@ def _outside_routes(resolution: Resolution, gateway: NetworkNode) -> tuple[Stati
             {
                 StaticRoute(
                     prefix=way.prefix,
-                    via=hand.handoff.peer,
+                    via=hand.session[1],
                     distance=1 if hand.line.role == "main" else FLOATING_DISTANCE,
                     bfd=hand.handoff.bfd and hand.handoff.routing == "static",
                     table=way.table,

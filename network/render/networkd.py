@@ -9,6 +9,7 @@ from ipaddress import IPv4Interface
 from network import gateways, outside
 from network.flows import RenderError, Resolution
 from network.model import Interface, NetworkNode, Route
+from network.render import ipsec
 from network.render.templating import lay_out
 
 FOLDER = "/etc/systemd/network"
@@ -51,6 +52,9 @@ def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
     found: dict[str, str] = {}
     if node.role == "gateway":
         found[SETTINGS] = lay_out("networkd.conf.j2")
+    for tunnel in ipsec.tunnels(resolution.network, node):
+        found[f"{FOLDER}/15-kumiai-{tunnel.name}.netdev"] = lay_out("networkd_tunnel.netdev.j2", t=tunnel)
+        found[f"{FOLDER}/20-kumiai-{tunnel.name}.network"] = lay_out("networkd_tunnel.network.j2", t=tunnel)
     for card in cards(resolution, node):
         found[f"{FOLDER}/10-kumiai-{card.name}.link"] = lay_out("networkd.link.j2", card=card)
         found[f"{FOLDER}/20-kumiai-{card.name}.network"] = lay_out(

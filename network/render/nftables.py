@@ -19,7 +19,7 @@ from ipaddress import IPv4Network
 
 from network import flows, gateways, ports
 from network.model import NetworkNode, NetworkPlan, shown
-from network.render import conntrackd, frr, keepalived, spans
+from network.render import conntrackd, frr, ipsec, keepalived, spans
 from network.render.templating import lay_out
 
 RULES = "/etc/nftables.conf"
@@ -117,40 +117,42 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
     arriving = [
         dataclasses.replace(a, source_segment=a.target_segment, source=a.source_seen) for a in resolution.into(node)
     ]
-    admitted = _sets(node, arriving)
+    cards = gateways.cards(resolution.network, node)
+    admitted = _sets(cards, arriving)
     if node.role == "gateway":
         passed = resolution.through(node)
         return {
             RULES: lay_out(
                 "nftables_gateway.conf.j2",
                 node=node,
-                passed=_sets(node, passed),
-                timed=timed(node, passed),
-                partners=partners(node, passed),
+                passed=_sets(cards, passed),
+                timed=timed(cards, passed),
+                partners=partners(cards, passed),
                 admitted=admitted,
-                sent=_sets(node, (a for a in resolution.out_of(node) if not a.crosses)),
+                sent=_sets(cards, (a for a in resolution.out_of(node) if not a.crosses)),
                 vrrp_peers=keepalived.peers(resolution, node),
                 bfd_peers=frr.bfd_peers(resolution.network, node),
                 translated=translated(resolution.network, node, passed),
+                tunnels=ipsec.tunnels(resolution.network, node),
             ),
             UNIT: lay_out("nftables_gateway.service.j2", forget=conntrackd.FORGET),
         }
     peers = keepalived.peers(resolution, node)
     return {
         RULES: lay_out(
-            "nftables_node.conf.j2", node=node, admitted=admitted, timed=timed(node, arriving), vrrp_peers=peers
+            "nftables_node.conf.j2", node=node, admitted=admitted, timed=timed(cards, arriving), vrrp_peers=peers
         ),
         UNIT: lay_out("nftables_node.service.j2"),
     }
 
 
-def partners(gateway: NetworkNode, passed: Iterable[flows.Accept]) -> tuple[tuple[str, str], ...]:
-    """Return card and prefix of everyone who may speak in an open connection, sorted.
+def partners(cards: Mapping[str, str], passed: Iterable[flows.Accept]) -> tuple[tuple[str, str], ...]:
+    """Return card and prefix of everyone who may speak in an open connection, sorted; ``cards`` are by segment.
 
     Without them, a packet of a known connection would pass whichever card it came in by.
     """
-    sides = {(gateway.interface(a.source_segment).name, a.source) for a in passed}
-    sides |= {(gateway.interface(a.target_segment).name, a.target) for a in passed}
+    sides = {(cards[a.source_segment], a.source) for a in passed}
+    sides |= {(cards[a.target_segment], a.target) for a in passed}
     by_card: dict[str, set[IPv4Network]] = collections.defaultdict(set)
     for card, prefix in sides:
         by_card[card].add(prefix)
@@ -171,8 +173,9 @@ def translated(network: NetworkPlan, gateway: NetworkNode, passed: Iterable[flow
     sources: dict[tuple[str, IPv4Network], IPv4Network] = {}
     services: dict[tuple[str, IPv4Network], IPv4Network] = {}
     lans: dict[str, dict[IPv4Network, IPv4Network]] = {}
+    cards = gateways.cards(network, gateway)
     for hand in gateways.attached(network, gateway):
-        card = hand.card.name
+        card = hand.way_in
         here = {lan: shown(hand.line.sources, lan) for lan in gateways.offices_behind(network, gateway, hand)}
         lans[hand.handoff.segment] = {own: seen for own, seen in here.items() if own != seen}
         sources |= {(card, own): seen for own, seen in lans[hand.handoff.segment].items()}
@@ -184,7 +187,7 @@ def translated(network: NetworkPlan, gateway: NetworkNode, passed: Iterable[flow
     for accept in passed:
         seen = lans.get(accept.target_segment, {}).get(accept.target)
         if seen is not None:
-            targets[gateway.interface(accept.source_segment).name, seen] = accept.target
+            targets[cards[accept.source_segment], seen] = accept.target
     return Translated(
         targets=tuple((card, str(old), str(new)) for (card, old), new in sorted(targets.items())),
         sources=tuple((card, str(old), str(new)) for (card, old), new in sorted(sources.items())),
@@ -192,7 +195,7 @@ def translated(network: NetworkPlan, gateway: NetworkNode, passed: Iterable[flow
     )
 
 
-def timed(node: NetworkNode, accepts: Iterable[flows.Accept]) -> tuple[Timed, ...]:
+def timed(cards: Mapping[str, str], accepts: Iterable[flows.Accept]) -> tuple[Timed, ...]:
     """Return what is open until a moment, by moment; what is open for longer besides is no part of it.
 
     Each moment has sets of its own, so that rules for it stand beside those that every packet passes: their number
@@ -206,19 +209,19 @@ def timed(node: NetworkNode, accepts: Iterable[flows.Accept]) -> tuple[Timed, ..
     for until, ending in sorted(by_end.items(), reverse=True):
         left = spans.beyond(spans.disjoint(ending), longer)
         if left:
-            found.append(Timed(until=until, sets=_sets(node, left, until)))
+            found.append(Timed(until=until, sets=_sets(cards, left, until)))
         longer = [*longer, *ending]
     return tuple(reversed(found))
 
 
-def _sets(node: NetworkNode, accepts: Iterable[flows.Accept], until: int = 0) -> Sets:
+def _sets(cards: Mapping[str, str], accepts: Iterable[flows.Accept], until: int = 0) -> Sets:
     by_protocol: dict[str, list[Element]] = {"tcp": [], "udp": [], "icmp": []}
     for accept in spans.disjoint(a for a in accepts if a.until == until):
         by_protocol[accept.ports.protocol].append(
             Element(
-                incoming=node.interface(accept.source_segment).name,
+                incoming=cards[accept.source_segment],
                 source=accept.source,
-                outgoing=node.interface(accept.target_segment).name,
+                outgoing=cards[accept.target_segment],
                 target=accept.target,
                 ports=accept.ports,
                 comment=_comment(accept.flow),

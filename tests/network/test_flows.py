@@ -91,12 +91,6 @@ def test_a_line_that_carries_all_zones_together_lets_its_prefix_in() -> None:
             {"lines": (small.line("east", 0, zone="mynumber"),)},
             "no line of east carries the zone lgwan into dc1",
         ),
-        (
-            "office:east/lgwan",
-            "service:shared",
-            {"lines": (small.line("east", 0, routing="tunnel"),)},
-            "no line of east carries the zone lgwan into dc1",
-        ),
         ("network:lgwan", "service:shared", {}, "at which addresses it `reaches` network:lgwan"),
         ("service:own", "external:national", {}, "at which addresses it `reaches` external:national"),
         ("office:east/lgwan", "office:west/lgwan", {}, "no end of it is a service"),

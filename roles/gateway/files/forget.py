@@ -28,8 +28,8 @@ FIELD = re.compile(r"\b(src|dst|sport|dport|type|code|id)=(\S+)")
 PROTOCOLS = ("tcp", "udp", "icmp")
 DESTINATION = {"passed": 3, "admitted": 2, "sent": 1}
 """Place of the destination in an element: card, source, card, destination; card, source, own; card, destination."""
-BFD = 3784
-"""UDP port that is judged packet by packet, before connections are."""
+OWN = (3784, 500, 4500)
+"""UDP ports of BFD and IKE, which have rules of their own."""
 ECHO_REQUEST = "8"
 LOOPBACK = 127
 
@@ -74,7 +74,7 @@ def allowed(rules: Rules, own: set[int], protocol: str, connection: dict[str, st
     """Say whether the rules would let the first packet of ``connection`` in."""
     source, target = number(connection["src"]), number(connection["answers"])
     port = int(connection.get("dport", 0))
-    if source >> 24 == LOOPBACK or (protocol == "udp" and port == BFD and own & {source, target}):
+    if source >> 24 == LOOPBACK or (protocol == "udp" and port in OWN and own & {source, target}):
         return True
     if protocol == "icmp" and connection.get("type") != ECHO_REQUEST:
         return False
