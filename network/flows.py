@@ -345,7 +345,7 @@ class _Resolver:
                 for line in self._network.lines
                 if (line.member, line.site) == (member, site) and line.closed_network in prefixes
                 for handoff in line.handoffs
-                if zone in gateways.zones_of(line, handoff) and handoff.routing != "tunnel"
+                if zone in gateways.zones_of(line, handoff)
                 for prefix in prefixes[line.closed_network]
             )
             if places:

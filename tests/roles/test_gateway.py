@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import pathlib
 import shutil
 
@@ -65,3 +66,16 @@ def test_frr_accepts_passwords_behind_the_rendered_configuration(tmp_path: pathl
     assert checked.ok, checked.stderr + checked.stdout
     # Never nothing at all: Ansible makes no text of an empty template.
     assert template.render(gateway_bgp_passwords={}).startswith("!")
+
+
+def test_keys_of_tunnels_stand_in_a_closed_file_and_need_no_quotes() -> None:
+    environment = jinja2.Environment(trim_blocks=True, autoescape=False, keep_trailing_newline=True)  # noqa: S701
+    environment.filters["b64encode"] = lambda text: base64.b64encode(text.encode()).decode()
+    template = environment.from_string((ROLE / "templates" / "tunnel-keys.j2").read_text())
+    tunnel = {"name": "m1-net-lgwan", "own": "203.0.113.2", "far": "192.0.2.1", "key": 'a"}#\\key'}
+    text = template.render(gateway_tunnel_keys=[tunnel])
+    assert "secret = 0sYSJ9I1xrZXk=\n" in text
+    assert text.count("{") == text.count("}") == 2
+    closed = [group for group in groups() if group["name"] == "tunnels"]
+    assert [group["mode"] for group in closed] == ["0600", "0600"]
+    assert closed[0]["defer"] is True, "connections are loaded when their keys are there"
