@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 
-from network.model import Handoff, Interface, Line, NetworkNode, NetworkPlan, Tunnel, shown
+from network.model import Handoff, Interface, Line, NetworkNode, NetworkPlan, ServiceEndpoint, Tunnel, shown
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +121,23 @@ def services_before(network: NetworkPlan, gateway: NetworkNode, hand: Attached) 
 def presented(line: Line, prefix: IPv4Network) -> IPv4Network:
     """Return the addresses at which the offices behind ``line`` reach ``prefix`` of the data center."""
     return shown(line.destinations, prefix)
+
+
+def addresses_of(network: NetworkPlan, endpoint: ServiceEndpoint) -> Mapping[tuple[str, str], IPv4Address]:
+    """Return at which address each line reaches ``endpoint``: (member, line) → address, main lines first."""
+    own = IPv4Network(network.vip_by_name[endpoint.vip].address.ip)
+    return {
+        (line.member, line.name): presented(line, own).network_address
+        for line in sorted(network.lines, key=lambda line: (line.role != "main", line.name))
+        if line.site == endpoint.site and endpoint.zone in line.zones
+    }
+
+
+def reached_at(network: NetworkPlan, endpoint: ServiceEndpoint, member: str) -> IPv4Address:
+    """Return the address that the offices of ``member`` use for ``endpoint``: by its first main line."""
+    found = addresses_of(network, endpoint)
+    own = network.vip_by_name[endpoint.vip].address.ip
+    return next((address for (whose, _), address in found.items() if whose == member), own)
 
 
 def _zones(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -> set[str | None]:
