@@ -400,6 +400,30 @@ HANDOFFS = (
         "`tunnel_peer` has no effect with `routing: static`; remove it",
     ),
     Wrong(
+        "a tunnel without numbers for the BGP in it",
+        ((BACKUP_ALL, BACKUP_ALL.replace("all: {", "all: ▶▶{").replace("static", "tunnel")),),
+        ("`routing: tunnel` needs `local_as`", "`routing: tunnel` needs `peer_as`"),
+    ),
+    Wrong(
+        "two tunnels to one far end",
+        (
+            (
+                "vip: 198.51.100.28, routing: static}",
+                "vip: 198.51.100.28, routing: tunnel, peer_as: 64700, local_as: 65010, tunnel_peer: 192.0.2.1}",
+            ),
+            (
+                "vip: 198.51.100.36, routing: static}",
+                "vip: 198.51.100.36, routing: tunnel, peer_as: 64700, local_as: 65010, tunnel_peer: ▶192.0.2.1}",
+            ),
+        ),
+        (
+            (
+                "192.0.2.1 is the far end of a tunnel of tsuno-main already, and leads out by one card only; a line has one "
+                "hand-off for all its zones then (`separation: prefix`)"
+            ),
+        ),
+    ),
+    Wrong(
         "the Internet without a tunnel",
         (("kind: ip_vpn}", "kind: internet_vpn}"), (BACKUP_ALL, BACKUP_ALL.replace("static", "▶static"))),
         ("vpn-a is an internet_vpn; a line on it needs `routing: tunnel` (IPsec)",),
@@ -444,8 +468,14 @@ LINES = (
                 "    closed_network: lgwan\n    role: main\n    class: reserved\n",
                 "    closed_network: net\n    role: main\n    class: reserved\n",
             ),
-            ("vip: 198.51.100.28, routing: static", "vip: 198.51.100.28, routing: tunnel"),
-            ("vip: 198.51.100.36, routing: static", "vip: 198.51.100.36, routing: tunnel"),
+            (
+                "vip: 198.51.100.28, routing: static",
+                "vip: 198.51.100.28, routing: tunnel, peer_as: 64700, local_as: 65010",
+            ),
+            (
+                "vip: 198.51.100.36, routing: static",
+                "vip: 198.51.100.36, routing: tunnel, peer_as: 64700, local_as: 65010",
+            ),
             ("{member: tsuno, from: 2011-10-08}", "▶{member: tsuno, from: 2011-10-08}"),
             ("  - id: zaimu\n", "  - ▶id: zaimu\n"),
         ),

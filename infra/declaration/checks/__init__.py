@@ -43,6 +43,7 @@ RULES: tuple[Rule, ...] = (
     Rule(handoffs.check_keys),
     Rule(handoffs.check_values),
     Rule(handoffs.check_routing),
+    Rule(handoffs.check_far_ends, frozenset({"lines"})),
     Rule(handoffs.check_presence),
     Rule(lines.check_zones),
     Rule(lines.check_internet),
