@@ -39,10 +39,13 @@ def _read(line: str, zone: str, namespace: str) -> Traffic | None:
     up, down = {"packets": 0, "bytes": 0}, {"packets": 0, "bytes": 0}
     for item in json.loads(asked.stdout)["nftables"]:
         for element in item.get("set", {}).get("elem", ()):
-            incoming, _ = element["elem"]["val"]["concat"]
-            side = up if incoming.startswith("c") else down  # named by `carriers`: c to the core, h to the hand-off
-            side["packets"] += element["elem"]["counter"]["packets"]
-            side["bytes"] += element["elem"]["counter"]["bytes"]
+            incoming, outgoing = element["elem"]["val"]["concat"]
+            # Named by `carriers`: c leads to the core. What passes between a hand-off and the far end of a tunnel is
+            # the tunnel itself, with its routers' sessions in it.
+            side = up if incoming.startswith("c") else down if outgoing.startswith("c") else None
+            if side is not None:
+                side["packets"] += element["elem"]["counter"]["packets"]
+                side["bytes"] += element["elem"]["counter"]["bytes"]
     return Traffic(
         line=line,
         zone=zone,
