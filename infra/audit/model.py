@@ -13,8 +13,8 @@ from typing import Literal
 
 Level = Literal["declared", "rendered", "live", "probe"]
 Severity = Literal["critical", "major", "minor"]
-"""``critical``: packets pass end to end, or nobody can say. ``major``: one filter alone lets them through, another still
-holds them back. ``minor``: nothing passes that should not, and something is not as declared all the same."""
+"""``critical``: packets pass end to end, or nobody can say. ``major``: one filter alone lets them through, and another
+still holds them back. ``minor``: nothing passes that should not, and something is not as declared all the same."""
 Verdict = Literal["pass", "fail"]
 State = Literal["new", "established", "related", "invalid", "untracked"]
 """Connection tracking's word for a packet: ``new`` opens a connection, ``established`` belongs to an open one."""
