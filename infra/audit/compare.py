@@ -141,7 +141,7 @@ class Comparison:
             reason=f"passes, and no declared flow allows it{held}",
         )
 
-    def _worst(
+    def _worst(  # noqa: PLR0911 - one line a case
         self, one: Filtered, place: Place, where: tuple[int, int, int], rest: Node
     ) -> tuple[Severity, str, Mapping[int, int]]:
         """Return how bad ``rest`` is, what holds it back, and the packet that shows it best."""
@@ -226,23 +226,10 @@ def _loopback_of(name: str) -> FlowReference:
 
 def _by_cards(extra: Node) -> Iterator[tuple[int, int, int, Node]]:
     """Yield (state, card in, card out, packets) of a set, with the lowest card of every interval of cards."""
-    for state, by_state in _values(extra, STATE):
-        for incoming, by_incoming in _values(by_state, INCOMING):
-            for outgoing, rest in _values(by_incoming, OUTGOING):
+    for state, by_state in packets.values(extra, STATE):
+        for incoming, by_incoming in packets.values(by_state, INCOMING):
+            for outgoing, rest in packets.values(by_incoming, OUTGOING):
                 yield state, incoming, outgoing, rest
-
-
-def _values(node: Node, field: int) -> Iterator[tuple[int, Node]]:
-    if node is NONE:
-        return
-    if node.field != field:
-        yield 0, node
-        return
-    start = 0
-    for end, kid in zip(node.ends, node.kids, strict=True):
-        if kid is not NONE:
-            yield start, kid
-        start = end + 1
 
 
 def concrete(values: Mapping[int, int]) -> Packet:

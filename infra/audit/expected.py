@@ -102,7 +102,7 @@ def through(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> Expec
             continue
         out, ins = cards.number(into.name), sorted(cards.number(card.name) for card in from_)
         must: list[Box] = []
-        for box in _opened(one):
+        for box in opened(one):
             for card in ins:
                 must.append({STATE: (NEW, NEW), INCOMING: (card, card), OUTGOING: (out, out), **box})
                 must.append({STATE: (ESTABLISHED, ESTABLISHED), INCOMING: (card, card), OUTGOING: (out, out), **box})
@@ -130,7 +130,7 @@ def into(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> Expected
     by_packet: list[Box] = []
     for one, card, number in _ending(machine, allowed, cards):
         must = details.setdefault(one, [])
-        for box in _opened(one):
+        for box in opened(one):
             here = {INCOMING: (number, number), **box}
             if one.each_packet:
                 may.append({TTL: (HOP_LIMIT, HOP_LIMIT), **here})
@@ -166,7 +166,7 @@ def out_of(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> Expect
     details: dict[Allowed, list[Box]] = {}
     for one, _, number in _beginning(machine, allowed, cards):
         must = details.setdefault(one, [])
-        for box in _opened(one):
+        for box in opened(one):
             here = {OUTGOING: (number, number), **box}
             states = (NEW, UNTRACKED) if one.each_packet else (NEW, NEW)
             anyhow = {field: limit for field, limit in here.items() if field != SOURCE}  # its own, whichever
@@ -236,8 +236,8 @@ def _span(prefix: IPv4Network) -> Interval:
     return int(prefix.network_address), int(prefix.broadcast_address)
 
 
-def _opened(one: Allowed) -> Iterator[dict[int, Interval]]:
-    """Yield the packets that open the connections of ``one``."""
+def opened(one: Allowed) -> Iterator[dict[int, Interval]]:
+    """Yield, as boxes, the packets that open the connections of ``one``."""
     for source in one.sources:
         found: dict[int, Interval] = {
             FAMILY: (IPV4, IPV4),
@@ -254,7 +254,7 @@ def _opened(one: Allowed) -> Iterator[dict[int, Interval]]:
 
 
 def _answered(one: Allowed) -> Iterator[Box]:
-    for box in _opened(one):
+    for box in opened(one):
         yield from _reversed(box)
 
 

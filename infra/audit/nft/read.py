@@ -82,7 +82,7 @@ class _Reader:
                 raise UnreadableError(f"not an object of nftables: {keys.short(listed)}")
             self._by_kind[kind].append(inner)
 
-    def ruleset(self) -> Ruleset:
+    def ruleset(self) -> Ruleset:  # noqa: PLR0912 - one branch a kind of object
         """Return everything."""
         for kind, found in self._by_kind.items():
             if kind not in _HARMLESS:
@@ -195,7 +195,11 @@ class _Reader:
             comment=comment if isinstance(comment, str) else None,
         )
 
-    def _statement(self, expression: Any, chain: tuple[str, str, str]) -> Iterator[Statement]:  # noqa: ANN401
+    def _statement(  # noqa: PLR0912 - one branch a statement
+        self,
+        expression: Any,  # noqa: ANN401
+        chain: tuple[str, str, str],
+    ) -> Iterator[Statement]:
         match expression:
             case {"match": {"op": str(op), "left": left, "right": right}}:
                 yield self._match(op, left, right, chain)
@@ -410,12 +414,10 @@ def _boxes(of: list[Key], spans: list[list[Interval]]) -> Iterator[Box]:
     for chosen in itertools.product(*spans):
         found = dict(implied)
         for key, (low, high) in zip(of, chosen, strict=True):
-            before = found.get(key.field)
-            if before is not None:
-                low, high = max(low, before[0]), min(high, before[1])
-            if low > high:
+            before = found.get(key.field, (low, high))
+            found[key.field] = (max(low, before[0]), min(high, before[1]))
+            if found[key.field][0] > found[key.field][1]:
                 break
-            found[key.field] = (low, high)
         else:
             yield found
 
