@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Address
 
 from infra.audit import declared, expected, filters, packets, pairs
 from infra.audit.compare import Comparison
@@ -105,7 +106,7 @@ def audit_rules(plan: Plan, listings: Mapping[str, Listing], level: Level = "ren
     return _audit(plan, level, topology, found, violations, missing, unused, examined, inputs)
 
 
-def _audit(
+def _audit(  # noqa: PLR0917 - all that an audit is made of
     plan: Plan,
     level: Level,
     topology: Topology,
@@ -265,7 +266,7 @@ def _ambiguous(topology: Topology) -> Iterator[Violation]:
     """Name addresses that two machines have on one segment, and office LANs that overlap on one."""
     network = topology.network
     for segment in network.segments:
-        held: dict[object, set[str]] = {}
+        held: dict[IPv4Address, set[str]] = {}
         for machine in topology.machines_by_segment.get(segment.name, ()):
             card = machine.card_on(segment.name)
             for address in card.own if card else ():
@@ -273,7 +274,7 @@ def _ambiguous(topology: Topology) -> Iterator[Violation]:
         for address, names in held.items():
             if len(names) > 1:
                 yield _rule_broken(
-                    "ambiguous_address", *sorted(names)[:2], f"{address} on {segment.name} belongs to both"
+                    "ambiguous_address", min(names), max(names), f"{address} on {segment.name} belongs to both"
                 )
     for machine in topology.machines.values():
         if machine.forwards:

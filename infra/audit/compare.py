@@ -75,11 +75,12 @@ class Comparison:
         violations: list[Violation] = [self._cannot_judge(one, p.place, p.reason) for p in one.problems]
         missing: list[Missing] = []
         classes = 0
-        for place, wanted in (
+        wanted_at: tuple[tuple[Place, Expected], ...] = (
             ("forward", expected.through(one.machine, mine, one.cards)),
             ("input", expected.into(one.machine, mine, one.cards)),
             ("output", expected.out_of(one.machine, mine, one.cards)),
-        ):
+        )
+        for place, wanted in wanted_at:
             found = one.at(place)
             classes += packets.count_boxes(found.passing.may) + packets.count_boxes(found.arriving - found.passing.may)
             violations += self._too_much(one, found, wanted)

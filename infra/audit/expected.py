@@ -79,7 +79,7 @@ def possible() -> Node:
     rest = ALL - icmp
 
     def states(number: int, family: int, protocol: int, types: Iterable[int]) -> Node:
-        base = {STATE: (number, number), FAMILY: (family, family), PROTOCOL: (protocol, protocol)}
+        base: Box = {STATE: (number, number), FAMILY: (family, family), PROTOCOL: (protocol, protocol)}
         return packets.boxes({**base, ICMP_TYPE: (t, t)} for t in types)
 
     found = rest - packets.box({STATE: (RELATED, UNTRACKED)}) | packets.box({STATE: (INVALID, INVALID)})
@@ -106,9 +106,9 @@ def through(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> Expec
             for card in ins:
                 must.append({STATE: (NEW, NEW), INCOMING: (card, card), OUTGOING: (out, out), **box})
                 must.append({STATE: (ESTABLISHED, ESTABLISHED), INCOMING: (card, card), OUTGOING: (out, out), **box})
-        for box in _answered(one):
+        for answer in _answered(one):
             for card in ins:
-                must.append({STATE: (ESTABLISHED, ESTABLISHED), INCOMING: (out, out), OUTGOING: (card, card), **box})
+                must.append({STATE: (ESTABLISHED, ESTABLISHED), INCOMING: (out, out), OUTGOING: (card, card), **answer})
         for card in ins:
             must += _errors(one, into=out, from_=card)
         details[one] = must

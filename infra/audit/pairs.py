@@ -39,7 +39,7 @@ def of_declaration(topology: Topology, allowed: Iterable[Allowed]) -> tuple[Pair
     """Return the pairs as declared."""
     found: _Found = {}
     for one in allowed:
-        if one.each_packet or one.target is None:
+        if one.target is None:
             continue
         node = packets.boxes(expected.opened(one))
         target = topology.who(one.target_segment, int(one.target))
@@ -111,7 +111,7 @@ def _sent(topology: Topology, found: _Found, sender: Filtered, one: Allowed) -> 
     sent = packets.select(sender.at("output").passing.may, STATE, NEW)
     sent = packets.select(packets.select(sent, INCOMING, 0), OUTGOING, sender.cards.number(card.name))
     part = sent & packets.boxes(expected.opened(one))
-    if part and any(source[0] in card.own for source in one.sources) and not one.each_packet:
+    if part and any(source[0] in card.own for source in one.sources):
         _add(topology, found, part, one, (card.segment, (), topology.who(one.target_segment, int(one.target))))
 
 
@@ -162,12 +162,15 @@ def _attribute(
 ) -> None:
     """Divide packets among the flows that declare them; what is left has none."""
     here = way[0]
-    for one in allowed:
-        if here in one.source_segments and node:
-            part = node & packets.boxes(expected.opened(one))
-            if part:
+    # What is sent to a group is listed once, with the receiver's own address.
+    for one in sorted(allowed, key=lambda one: one.target is None):
+        part = node & packets.boxes(expected.opened(one))
+        if part:
+            node = node - part
+            # A neighbour on the receiver's segment who writes a far sender into his packets is no pair of endpoints:
+            # no filter of the receiver can tell him from the gateway.
+            if one.target is not None and here in one.source_segments:
                 _add(topology, found, part, one, way)
-                node = node - part
     if node:
         _add(topology, found, node, None, way)
 
@@ -263,8 +266,8 @@ def _sorted(found: _Found) -> tuple[Pair, ...]:
             merged.setdefault((one, tuple(sorted(ranges))), path)  # the second of a pair passes the same
         by_flow: dict[FlowReference | None, list[tuple[tuple[Range, ...], tuple[str, ...]]]]
         by_flow = collections.defaultdict(list)
-        for (one, ranges), path in merged.items():
-            by_flow[one.flow if one else None].append((ranges, path))
+        for (one, own), path in merged.items():
+            by_flow[one.flow if one else None].append((own, path))
         passing = [
             Passing(
                 packets=tuple(sorted({r for ranges, _ in parts for r in ranges})),

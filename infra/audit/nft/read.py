@@ -88,11 +88,11 @@ class _Reader:
             if kind not in _HARMLESS:
                 for one in found:
                     self._problem(_place(one, "name"), f"{kind}: not among what can be judged")
-        asleep = set()
+        asleep: set[tuple[str, str]] = set()
         for table in self._by_kind["table"]:
             flags = table.get("flags", ())
             if "dormant" in flags:  # a list, or one word
-                asleep.add((table.get("family"), table.get("name")))
+                asleep.add((str(table.get("family")), str(table.get("name"))))
                 self._note(_place(table, "name"), "the table is dormant: its rules are not in force")
         for kind in ("set", "map"):
             for one in self._by_kind[kind]:
@@ -108,23 +108,23 @@ class _Reader:
         for rule in self._by_kind["rule"]:
             rules[_name_of(rule, "chain")].append(rule)
         chains: dict[tuple[str, str, str], Chain] = {}
-        for found in self._by_kind["chain"]:
-            name = _name_of(found, "name")
-            place = " ".join(name)
-            if name[:2] in asleep:
+        for listed in self._by_kind["chain"]:
+            chain = _name_of(listed, "name")
+            place = " ".join(chain)
+            if chain[:2] in asleep:
                 continue
-            if name[0] not in ROUTED:
-                if name[0] == "netdev":
+            if chain[0] not in ROUTED:
+                if chain[0] == "netdev":
                     self._problem(place, "chains at a card (ingress, egress) are not judged")
                 else:
-                    self._note(place, f"family {name[0]}: sees no routed packet, and protects nothing here")
+                    self._note(place, f"family {chain[0]}: sees no routed packet, and protects nothing here")
                 continue
-            if name in chains:
+            if chain in chains:
                 raise UnreadableError(f"{place}: listed twice")
-            chains[name] = self._chain(found, name, rules.pop(name, []))
-        for name in rules:
-            if name[0] in ROUTED and name[:2] not in asleep and name not in chains:
-                raise UnreadableError(f"{' '.join(name)}: a rule of a chain that is not listed")
+            chains[chain] = self._chain(listed, chain, rules.pop(chain, []))
+        for owner in rules:
+            if owner[0] in ROUTED and owner[:2] not in asleep and owner not in chains:
+                raise UnreadableError(f"{' '.join(owner)}: a rule of a chain that is not listed")
         self._check_targets(chains)
         elements = sum(len(one.get("elem", ())) for one in self._sets.values())
         return Ruleset(
@@ -356,8 +356,8 @@ class _Reader:
     def _mapped(
         self,
         to: Key,
-        left: Any,
-        data: Any,
+        left: Any,  # noqa: ANN401
+        data: Any,  # noqa: ANN401
         chain: tuple[str, str, str],
         *,
         prefixed: bool,
