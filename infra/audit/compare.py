@@ -32,6 +32,7 @@ from infra.audit.packets import (
     FAMILY,
     ICMP_TYPE,
     INCOMING,
+    INVALID,
     IPV6,
     NEW,
     NONE,
@@ -41,6 +42,7 @@ from infra.audit.packets import (
     SOURCE,
     SOURCE_PORT,
     STATE,
+    UNTRACKED,
     Node,
 )
 from infra.audit.topology import Topology
@@ -95,28 +97,25 @@ class Comparison:
     # what passes and should not
 
     def _too_much(self, one: Filtered, found: Filter, wanted: Expected) -> Iterator[Violation]:
-        extra = found.passing.may - wanted.allowed
+        extra = one.existing(found.place) - wanted.allowed
         if found.place == "forward":
-            extra = self._of_connections(one, found, extra)
+            # A packet of a connection goes where the route leads, whatever the rules would let pass.
+            established = packets.box({STATE: (ESTABLISHED, ESTABLISHED)})
+            extra = (extra - established) | (extra & established & expected.routed(one.machine, one.cards))
         for state, incoming, outgoing, rest in _by_cards(extra):
-            yield self._violation(one, found, (state, incoming, outgoing), rest)
+            yield self._violation(one, found, (state, incoming, outgoing), rest, wanted)
 
-    def _of_connections(self, one: Filtered, found: Filter, extra: Node) -> Node:
-        """Leave of the established packets those that some connection can have, by a card to which a route leads."""
-        established = packets.box({STATE: (ESTABLISHED, ESTABLISHED)})
-        if not extra & established:
-            return extra
-        opened = found.passing.may & packets.box({STATE: (NEW, NEW)})
-        follows = expected.answers(opened) & expected.routed(one.machine, one.cards)
-        return (extra - established) | (extra & established & follows)
-
-    def _violation(self, one: Filtered, found: Filter, where: tuple[int, int, int], rest: Node) -> Violation:
+    def _violation(
+        self, one: Filtered, found: Filter, where: tuple[int, int, int], rest: Node, wanted: Expected
+    ) -> Violation:
         state, incoming, outgoing = where
         cards = {card.name: card for card in one.machine.cards}
         came = cards.get(one.cards.name(incoming)) if incoming else None
         went = cards.get(one.cards.name(outgoing)) if outgoing else None
         severity, held, picked = self._worst(one, found.place, where, rest)
         values = {STATE: state, INCOMING: incoming, OUTGOING: outgoing, **picked}
+        if state in {INVALID, UNTRACKED} and not _with_state(rest, where, NEW) - wanted.allowed:
+            severity, held = "minor", " in this state; what opens such a connection is declared"
         packet = concrete(values)
         family = values.get(FAMILY, 0)
         source = self._topology.who(came.segment, values.get(SOURCE, 0), family) if came else one.machine.name
@@ -223,6 +222,11 @@ class Comparison:
 
 def _loopback_of(name: str) -> FlowReference:
     return FlowReference(source=name, target=name, kind="loopback", reason="機器内部の通信")
+
+
+def _with_state(rest: Node, where: tuple[int, int, int], state: int) -> Node:
+    """Return packets of one pair of cards, in another state."""
+    return rest & packets.box({STATE: (state, state), INCOMING: (where[1],) * 2, OUTGOING: (where[2],) * 2})
 
 
 def _by_cards(extra: Node) -> Iterator[tuple[int, int, int, Node]]:

@@ -31,6 +31,7 @@ _MEMORY_KIB = 2 * 2**20
 _READY = "kumiai-sandbox-ready"
 _REFUSED = 91
 """Exit status for rules that do not load."""
+_DORMANT = re.compile(r"^table (\S+ \S+) \{.*\n\tflags [^\n]*dormant", re.MULTILINE)
 _NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs", "--")
 
 
@@ -80,7 +81,9 @@ def _words(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _load(text: str, cards: tuple[str, ...], command: tuple[str, ...]) -> Listing:
+def _load(  # noqa: PLR0911 - one line a reason
+    text: str, cards: tuple[str, ...], command: tuple[str, ...]
+) -> Listing:
     digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
     if "\0" in text:
         return Listing(text=None, digest=digest, reason="the rule file holds zero bytes")
@@ -100,7 +103,12 @@ def _load(text: str, cards: tuple[str, ...], command: tuple[str, ...]) -> Listin
         return Listing(text=None, digest=digest, reason=f"the rules do not load: {first[:200]}")
     if len(done.stdout) > MOST_LISTED:
         return Listing(text=None, digest=digest, reason="the rules are too long when listed")
-    return Listing(text=done.stdout, digest=digest)
+    listed, _, terse = done.stdout.partition("\n")
+    asleep = _DORMANT.findall(terse)
+    if asleep:  # nftables 1.0.6 does not say so in JSON
+        reason = f"the table {', '.join(asleep)} is dormant: its rules are not in force"
+        return Listing(text=None, digest=digest, reason=reason)
+    return Listing(text=listed, digest=digest)
 
 
 @functools.cache
@@ -127,7 +135,8 @@ def _command() -> tuple[str, ...]:
         f"ulimit -c 0; ulimit -v {_MEMORY_KIB}; ulimit -t {TIME_S:.0f}",
         f"echo {_READY} >&2",
         f"chroot /mnt {program} -f - >/dev/null || exit {_REFUSED}",
-        f"exec chroot /mnt {program} -n -j list ruleset </dev/null",
+        f"chroot /mnt {program} -n -j list ruleset </dev/null",
+        f"exec chroot /mnt {program} -t list ruleset </dev/null",
     ]
     apart = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--", "/bin/sh", "-c", "\n".join(lines), "sh")
     return (*(_NOBODY if os.geteuid() == 0 else ()), *apart)
