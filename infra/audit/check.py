@@ -93,7 +93,6 @@ def audit_rules(plan: Plan, listings: Mapping[str, Listing], level: Level = "ren
         missing += compared.missing
         unused += compared.unused
         classes += compared.packet_classes
-    by_machine = expected.by_machine(topology.machines.values(), allowed.allowed)
     examined = Examined(
         pairs=topology.pairs if filtered else 0,
         classes=len(topology.classes),
@@ -102,7 +101,7 @@ def audit_rules(plan: Plan, listings: Mapping[str, Listing], level: Level = "ren
         machines=len(filtered),
     )
     inputs = {name: listing.digest for name, listing in sorted(listings.items()) if listing.digest}
-    found = pairs.of_rules(topology, filtered, by_machine)
+    found = pairs.of_rules(topology, filtered, allowed.allowed)
     return _audit(plan, level, topology, found, violations, missing, unused, examined, inputs)
 
 

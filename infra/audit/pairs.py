@@ -74,11 +74,30 @@ def ranges(node: Node) -> tuple[Range, ...]:
     return tuple(sorted(rows))
 
 
-def of_rules(
-    topology: Topology, filtered: Mapping[str, Filtered], allowed: Mapping[str, Sequence[Allowed]]
-) -> tuple[Pair, ...]:
+_Places = Mapping[tuple[str, object], Sequence[tuple[Allowed, Node]]]
+"""(segment, address or machine) → what is declared to end there."""
+
+
+def _by_place(allowed: Iterable[Allowed]) -> _Places:
+    places: dict[tuple[str, object], list[tuple[Allowed, Node]]] = collections.defaultdict(list)
+    for one in allowed:
+        end: object = one.receiver if one.target is None else one.target
+        places[one.target_segment, end].append((one, packets.boxes(expected.opened(one))))
+    return places
+
+
+def _ending(places: _Places, machine: Machine, segment: str) -> list[tuple[Allowed, Node]]:
+    """Return what is declared to end at a machine's card; what is sent to a group comes last."""
+    card = machine.card_on(segment)
+    ends: tuple[object, ...] = (*(card.addresses if card else ()), machine.name)
+    return [found for end in ends for found in places.get((segment, end), ())]
+
+
+def of_rules(topology: Topology, filtered: Mapping[str, Filtered], allowed: Sequence[Allowed]) -> tuple[Pair, ...]:
     """Return the pairs as the rules of all machines together let them be."""
     found: _Found = {}
+    places = _by_place(allowed)
+    concerned = expected.by_machine(topology.machines.values(), allowed)
     opened = {name: (one, _new(one, "input")) for name, one in filtered.items()}
     for name, (one, opening) in opened.items():
         machine = one.machine
@@ -87,8 +106,9 @@ def of_rules(
             taken = packets.select(opening, INCOMING, one.cards.number(card.name))
             taken = taken & _at(machine, card.segment)
             if taken:
-                _attribute(topology, found, taken, allowed.get(name, ()), (card.segment, (), machine.name))
-        for wanted in allowed.get(name, ()):
+                ending = _ending(places, machine, card.segment)
+                _attribute(topology, found, taken, ending, (card.segment, (), machine.name))
+        for wanted in concerned.get(name, ()):
             _sent(topology, found, one, wanted)
         if not machine.forwards:
             continue
@@ -99,7 +119,7 @@ def of_rules(
                 if incoming not in segments or outgoing not in segments:
                     continue
                 here, there = segments[incoming], segments[outgoing]
-                _through(topology, opened, allowed, found, (one, here, there, rest))
+                _through(topology, opened, places, found, (one, here, there, rest))
     return _sorted(found)
 
 
@@ -118,7 +138,7 @@ def _sent(topology: Topology, found: _Found, sender: Filtered, one: Allowed) -> 
 def _through(
     topology: Topology,
     filtered: Mapping[str, tuple[Filtered, Node]],
-    allowed: Mapping[str, Sequence[Allowed]],
+    places: _Places,
     found: _Found,
     step: tuple[Filtered, str, str, Node],
 ) -> None:
@@ -126,7 +146,7 @@ def _through(
     gateway, here, there, rest = step
     name = gateway.machine.name
     if topology.network.segment_by_name[there].kind == "line":
-        _attribute(topology, found, rest, allowed.get(name, ()), (here, (name,), there))
+        _attribute(topology, found, rest, (), (here, (name,), there))
         return
     for other in topology.machines_by_segment.get(there, ()):
         if other.name == name or other.name not in filtered:
@@ -137,7 +157,7 @@ def _through(
             number = filtered[other.name][0].cards.number(card.name) if card else 0
             taken = at & packets.select(filtered[other.name][1], INCOMING, number)
             if taken:
-                _attribute(topology, found, taken, allowed.get(other.name, ()), (here, (name,), other.name))
+                _attribute(topology, found, taken, _ending(places, other, there), (here, (name,), other.name))
 
 
 def _new(one: Filtered, place: str) -> Node:
@@ -157,14 +177,14 @@ def _attribute(
     topology: Topology,
     found: _Found,
     node: Node,
-    allowed: Sequence[Allowed],
+    ending: Sequence[tuple[Allowed, Node]],
     way: tuple[str, tuple[str, ...], str],
 ) -> None:
     """Divide packets among the flows that declare them; what is left has none."""
     here = way[0]
     # What is sent to a group is listed once, with the receiver's own address.
-    for one in sorted(allowed, key=lambda one: one.target is None):
-        part = node & packets.boxes(expected.opened(one))
+    for one, declared in ending:
+        part = node & declared
         if part:
             node = node - part
             # A neighbour on the receiver's segment who writes a far sender into his packets is no pair of endpoints:
