@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import gc
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
@@ -36,6 +38,19 @@ from network.model import NetworkPlan, ServiceEndpoint
 EXPIRES_SOON = datetime.timedelta(days=90)
 
 
+@contextlib.contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Keep the collector of cycles out: millions of small objects are made here, and no cycles; it takes a third."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+@_without_collecting()
 def audit_declared(plan: Plan, models: Mapping[str, zones.SecurityModel]) -> Audit:
     """Judge the plan by the rules of the domain; ``models`` is the security model of each member."""
     topology, allowed = Topology(plan.network), declared.declared(plan.network)
@@ -62,6 +77,7 @@ def audit_declared(plan: Plan, models: Mapping[str, zones.SecurityModel]) -> Aud
     return _audit(plan, "declared", topology, found, violations, (), (), examined, {})
 
 
+@_without_collecting()
 def audit_rules(plan: Plan, listings: Mapping[str, Listing], level: Level = "rendered") -> Audit:
     """Compare the rules of every machine with the plan; a machine without a listing is a finding.
 

@@ -26,6 +26,7 @@ from infra.audit.packets import (
     PROTOCOL,
     SOURCE,
     STATE,
+    Box,
     Interval,
     Node,
 )
@@ -41,10 +42,9 @@ def of_declaration(topology: Topology, allowed: Iterable[Allowed]) -> tuple[Pair
     for one in allowed:
         if one.target is None:
             continue
-        node = packets.boxes(expected.opened(one))
         target = topology.who(one.target_segment, int(one.target))
         for segment in one.source_segments:
-            _add(topology, found, node, one, (segment, (), target))
+            _add(topology, found, expected.opened(one), one, (segment, (), target))
     return _sorted(found)
 
 
@@ -132,7 +132,13 @@ def _sent(topology: Topology, found: _Found, sender: Filtered, one: Allowed) -> 
     sent = packets.select(packets.select(sent, INCOMING, 0), OUTGOING, sender.cards.number(card.name))
     part = sent & packets.boxes(expected.opened(one))
     if part and any(source[0] in card.own for source in one.sources):
-        _add(topology, found, part, one, (card.segment, (), topology.who(one.target_segment, int(one.target))))
+        _add(
+            topology,
+            found,
+            packets.split(part),
+            one,
+            (card.segment, (), topology.who(one.target_segment, int(one.target))),
+        )
 
 
 def _through(
@@ -190,17 +196,17 @@ def _attribute(
             # A neighbour on the receiver's segment who writes a far sender into his packets is no pair of endpoints:
             # no filter of the receiver can tell him from the gateway.
             if one.target is not None and here in one.source_segments:
-                _add(topology, found, part, one, way)
+                _add(topology, found, packets.split(part), one, way)
     if node:
-        _add(topology, found, node, None, way)
+        _add(topology, found, packets.split(node), None, way)
 
 
 def _add(
-    topology: Topology, found: _Found, node: Node, one: Allowed | None, way: tuple[str, tuple[str, ...], str]
+    topology: Topology, found: _Found, parts: Iterable[Box], one: Allowed | None, way: tuple[str, tuple[str, ...], str]
 ) -> None:
     here, through, there = way
     direct = not through
-    for box in packets.split(node):
+    for box in parts:
         family = box.get(FAMILY, (IPV4, IPV4))[0]
         last = packets.V4_LAST if family == IPV4 else packets.V6_LAST
         low, high = box.get(SOURCE, (0, last))
