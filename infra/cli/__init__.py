@@ -11,6 +11,7 @@ from infra.cli import (
     common,
     configure,
     destroy,
+    drill,
     hosts,
     lab,
     lines,
@@ -19,6 +20,8 @@ from infra.cli import (
     preview,
     render,
     schema,
+    secret,
+    status,
     up,
     validate,
     verify,
@@ -31,6 +34,7 @@ __all__ = [
     "common",
     "configure",
     "destroy",
+    "drill",
     "hosts",
     "lab",
     "lines",
@@ -40,6 +44,8 @@ __all__ = [
     "preview",
     "render",
     "schema",
+    "secret",
+    "status",
     "up",
     "validate",
     "verify",
@@ -54,10 +60,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure, audit, lines):
+for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure):
+    app.command(module.__name__.rpartition(".")[2])(module.command)
+for module in (audit, lines, status, drill):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")
+app.add_typer(secret.app, name="secret")
 
 
 def main() -> None:
