@@ -223,6 +223,8 @@ class _Reader:
                 yield self._own_address("source", how)
             case {"redirect": how}:
                 yield self._own_address("destination", how)
+            case {"mangle": {"key": {"tcp option": {"name": "maxseg"}}}}:
+                pass  # how long a segment may be; nothing here looks at it
             case dict() if len(expression) == 1 and next(iter(expression)) in _SILENT:
                 pass
             case _:
@@ -376,7 +378,8 @@ class _Reader:
                         ((low, high),) = keys.values(_ANY_PORT, port, self._cards)
                         ports = (low, high)
                     ((first, last),) = keys.values(to, new, self._cards)
-                    old = listed.boxes[0].get(to.field) if prefixed and of[0].field == to.field else None
+                    compared = any(part.field == to.field for part in of)
+                    old = listed.boxes[0].get(to.field) if prefixed and compared and listed.boxes else None
                     if prefixed and (old is None or old[1] - old[0] != last - first):
                         raise CannotJudgeError(f"{wording.value(pair)}: prefixes of different length")
                     match = _either(of, [listed], negated=False, fixed=True)
