@@ -29,10 +29,15 @@ xsltproc                    libvirt plugin: what its own fields cannot say
 xz-utils                    image build: compressed parts
 '
 test_packages='
+charon-systemd              tunnels: far ends in the lab, and gateways in tests
+conntrack                   pairs of gateways: ends sessions that rules forbid
+conntrackd                  pairs of gateways: tells the partner of open connections
 haproxy                     accepts what is rendered, and passes requests on
 keepalived                  accepts what is rendered, and moves an address
+libcharon-extra-plugins     tunnels: IPsec in user space, for kernels without it
 openssl                     certificates of tests
 postgresql                  the application and the rights in its database
+strongswan-swanctl          tunnels: loads what is rendered
 '
 [ "${1:-}" != test ] || packages=$packages$test_packages
 
