@@ -12,6 +12,7 @@ from infra.cli import (
     destroy,
     drill,
     hosts,
+    impact,
     lab,
     lines,
     link,
@@ -32,6 +33,7 @@ __all__ = [
     "destroy",
     "drill",
     "hosts",
+    "impact",
     "lab",
     "lines",
     "link",
@@ -54,7 +56,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure, lines, drill):
+for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure, lines, drill, impact):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")
