@@ -1,0 +1,291 @@
+"""Rules against the plan, machine by machine: what passes and is not declared, what is declared and does not pass.
+
+Each filter is compared for itself, as strictly as if no other stood behind it. Only how bad a difference is depends on
+the others: whether a packet comes through to somebody, or is held back further on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address
+
+from infra.audit import expected, packets
+from infra.audit.declared import Allowed
+from infra.audit.expected import Expected
+from infra.audit.filters import Filter, Filtered, Place
+from infra.audit.model import (
+    FlowReference,
+    Level,
+    Missing,
+    Packet,
+    Severity,
+    State,
+    UnusedRule,
+    Violation,
+    ViolationKind,
+)
+from infra.audit.nft.model import Match, Rule
+from infra.audit.packets import (
+    DESTINATION,
+    ESTABLISHED,
+    FAMILY,
+    ICMP_TYPE,
+    INCOMING,
+    IPV6,
+    NEW,
+    NONE,
+    OUTGOING,
+    PORT,
+    PROTOCOL,
+    SOURCE,
+    SOURCE_PORT,
+    STATE,
+    Node,
+)
+from infra.audit.topology import Topology
+
+_STATES: Mapping[int, State] = {0: "new", 1: "established", 2: "related", 3: "invalid", 4: "untracked"}
+_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """The differences of one machine."""
+
+    violations: tuple[Violation, ...]
+    missing: tuple[Missing, ...]
+    unused: tuple[UnusedRule, ...]
+    packet_classes: int
+
+
+class Comparison:
+    """All machines of a plan with their rules, compared one after the other."""
+
+    def __init__(
+        self, topology: Topology, level: Level, filtered: Mapping[str, Filtered], allowed: Iterable[Allowed]
+    ) -> None:
+        self._topology, self._level, self._filtered = topology, level, filtered
+        self._allowed = expected.by_machine(topology.machines.values(), allowed)
+
+    def machine(self, name: str) -> Compared:
+        """Return the differences of one machine."""
+        one = self._filtered[name]
+        mine = self._allowed.get(name, ())
+        violations: list[Violation] = [self._cannot_judge(one, p.place, p.reason) for p in one.problems]
+        missing: list[Missing] = []
+        classes = 0
+        for place, wanted in (
+            ("forward", expected.through(one.machine, mine, one.cards)),
+            ("input", expected.into(one.machine, mine, one.cards)),
+            ("output", expected.out_of(one.machine, mine, one.cards)),
+        ):
+            found = one.at(place)
+            classes += packets.count_boxes(found.passing.may) + packets.count_boxes(found.arriving - found.passing.may)
+            violations += self._too_much(one, found, wanted)
+            missing += self._too_little(one, found, wanted)
+        return Compared(
+            violations=tuple(violations),
+            missing=tuple(missing),
+            unused=tuple(_unused(one)),
+            packet_classes=classes,
+        )
+
+    # what passes and should not
+
+    def _too_much(self, one: Filtered, found: Filter, wanted: Expected) -> Iterator[Violation]:
+        extra = found.passing.may - wanted.allowed
+        if found.place == "forward":
+            extra = self._of_connections(one, found, extra)
+        for state, incoming, outgoing, rest in _by_cards(extra):
+            yield self._violation(one, found, (state, incoming, outgoing), rest)
+
+    def _of_connections(self, one: Filtered, found: Filter, extra: Node) -> Node:
+        """Leave of the established packets those that some connection can have, by a card to which a route leads."""
+        established = packets.box({STATE: (ESTABLISHED, ESTABLISHED)})
+        if not extra & established:
+            return extra
+        opened = found.passing.may & packets.box({STATE: (NEW, NEW)})
+        follows = expected.answers(opened) & expected.routed(one.machine, one.cards)
+        return (extra - established) | (extra & established & follows)
+
+    def _violation(self, one: Filtered, found: Filter, where: tuple[int, int, int], rest: Node) -> Violation:
+        state, incoming, outgoing = where
+        cards = {card.name: card for card in one.machine.cards}
+        came = cards.get(one.cards.name(incoming)) if incoming else None
+        went = cards.get(one.cards.name(outgoing)) if outgoing else None
+        severity, held, picked = self._worst(one, found.place, where, rest)
+        values = {STATE: state, INCOMING: incoming, OUTGOING: outgoing, **picked}
+        packet = concrete(values)
+        family = values.get(FAMILY, 0)
+        source = self._topology.who(came.segment, values.get(SOURCE, 0), family) if came else one.machine.name
+        target = self._topology.who(went.segment, values.get(DESTINATION, 0), family) if went else one.machine.name
+        decision = next((d for j in reversed(found.judged) if (d := j.decided("accept", values))), None)
+        element = decision.element_of(values) if decision else None
+        rule = f"{one.machine.name}: {decision.name if decision else 'no rule filters here'}"
+        rule += f", element {element}" if element else ""
+        path = [source, *([f"{came.name} ({came.segment})"] if came else []), f"{one.machine.name} {found.place}"]
+        path += [f"{went.name} ({went.segment})", target] if went else []
+        kind: ViolationKind = "ipv6" if family == IPV6 else "not_declared"
+        if kind == "not_declared" and source.startswith(("line:", "segment:")):
+            kind = "spoofable"
+        return Violation(
+            kind=kind,
+            severity=severity,
+            level=self._level,
+            source=source,
+            target=target,
+            packet=packet,
+            path=tuple(path),
+            rule=rule,
+            reason=f"passes, and no declared flow allows it{held}",
+        )
+
+    def _worst(
+        self, one: Filtered, place: Place, where: tuple[int, int, int], rest: Node
+    ) -> tuple[Severity, str, Mapping[int, int]]:
+        """Return how bad ``rest`` is, what holds it back, and the packet that shows it best."""
+        state, _, outgoing = where
+        if place != "forward":
+            local = packets.boxes({FAMILY: (0, 0), DESTINATION: (int(a), int(a))} for a in one.machine.addresses)
+            here = rest & local if place == "input" else rest
+            return "critical", "", packets.pick(here or rest)
+        if not one.machine.forwards:
+            return "minor", "; the machine is no router, so that its kernel holds it back", packets.pick(rest)
+        routed = packets.select(expected.routed(one.machine, one.cards), OUTGOING, outgoing)
+        leads = rest & routed
+        if not leads:
+            return "minor", "; no route leads there, which alone holds it back", packets.pick(rest)
+        segment = next(c.segment for c in one.machine.cards if one.cards.number(c.name) == outgoing)
+        beyond = leads
+        for other in self._topology.machines_by_segment.get(segment, ()):
+            if other.name == one.machine.name or other.name not in self._filtered:
+                continue
+            theirs = self._filtered[other.name]
+            card = other.card_on(segment)
+            if card is None:
+                continue
+            at = packets.boxes({FAMILY: (0, 0), DESTINATION: (int(a), int(a))} for a in card.addresses)
+            number = theirs.cards.number(card.name)
+            taken = theirs.at("input").passing.may
+            taken = packets.select(packets.select(packets.select(taken, STATE, state), INCOMING, number), OUTGOING, 0)
+            through = leads & at & taken
+            if through:
+                return "critical", f"; {other.name} takes it in", packets.pick(through)
+            beyond = beyond - at
+        if beyond and self._topology.network.segment_by_name[segment].kind == "line":
+            return "critical", "", packets.pick(beyond)
+        if beyond:
+            return "major", "; the address belongs to nobody today", packets.pick(leads - beyond or beyond)
+        return "major", "; only the filter of the receiver holds it back", packets.pick(leads)
+
+    # what should pass and does not
+
+    def _too_little(self, one: Filtered, found: Filter, wanted: Expected) -> Iterator[Missing]:
+        lacking = (wanted.required & found.arriving) - found.passing.surely
+        if not lacking:
+            return
+        for allowed in wanted.details:
+            part = wanted.part(allowed) & lacking
+            if part:
+                lacking = lacking - part
+                yield self._missing(one, found, allowed, part)
+        if lacking:
+            yield self._missing(one, found, None, lacking)
+
+    def _missing(self, one: Filtered, found: Filter, allowed: Allowed | None, lacking: Node) -> Missing:
+        values = packets.pick(lacking)
+        decision = next((d for j in found.judged if (d := j.decided("drop", values))), None)
+        flow = allowed.flow if allowed else _loopback_of(one.machine.name)
+        return Missing(
+            level=self._level,
+            flow=flow,
+            packet=concrete(values),
+            path=(flow.source, f"{one.machine.name} {found.place}", flow.target),
+            rule=f"{one.machine.name}: {decision.name}" if decision else None,
+            reason="declared, and does not pass" if decision else "declared, and nobody can say that it always passes",
+        )
+
+    def _cannot_judge(self, one: Filtered, place: str, reason: str) -> Violation:
+        return Violation(
+            kind="cannot_judge",
+            severity="critical",
+            level=self._level,
+            source=one.machine.name,
+            target=one.machine.name,
+            packet=None,
+            path=(one.machine.name,),
+            rule=f"{one.machine.name}: {place}",
+            reason=f"cannot be judged: {reason}",
+        )
+
+
+def _loopback_of(name: str) -> FlowReference:
+    return FlowReference(source=name, target=name, kind="loopback", reason="機器内部の通信")
+
+
+def _by_cards(extra: Node) -> Iterator[tuple[int, int, int, Node]]:
+    """Yield (state, card in, card out, packets) of a set, with the lowest card of every interval of cards."""
+    for state, by_state in _values(extra, STATE):
+        for incoming, by_incoming in _values(by_state, INCOMING):
+            for outgoing, rest in _values(by_incoming, OUTGOING):
+                yield state, incoming, outgoing, rest
+
+
+def _values(node: Node, field: int) -> Iterator[tuple[int, Node]]:
+    if node is NONE:
+        return
+    if node.field != field:
+        yield 0, node
+        return
+    start = 0
+    for end, kid in zip(node.ends, node.kids, strict=True):
+        if kid is not NONE:
+            yield start, kid
+        start = end + 1
+
+
+def concrete(values: Mapping[int, int]) -> Packet:
+    """Return the packet that ``values`` are."""
+    protocol = values.get(PROTOCOL, 6)
+    family = values.get(FAMILY, 0)
+    with_ports = protocol in {6, 17}
+    return Packet(
+        protocol=_PROTOCOLS.get(protocol, str(protocol)),
+        source=address(family, values.get(SOURCE, 0)),
+        destination=address(family, values.get(DESTINATION, 0)),
+        port=values.get(PORT, 0) if with_ports else None,
+        source_port=values.get(SOURCE_PORT) if with_ports else None,
+        icmp_type=values.get(ICMP_TYPE, 0) if protocol in {1, 58} else None,
+        state=_STATES[values.get(STATE, 0)],
+    )
+
+
+def address(family: int, number: int) -> str:
+    """Return an address as text."""
+    return str(IPv6Address(number) if family == IPV6 else IPv4Address(number))
+
+
+def _unused(one: Filtered) -> Iterator[UnusedRule]:
+    """Yield rules that no packet can come to, and elements that no packet of their rule has."""
+    reached = one.reached()
+    for chain in one.ruleset.chains.values():
+        for rule in chain.rules:
+            if not reached.get(rule, NONE):
+                if not _empty(rule):
+                    yield UnusedRule(machine=one.machine.name, rule=rule.name, reason="no packet can come to it")
+                continue
+            for statement in rule.statements:
+                if isinstance(statement, Match) and len(statement.elements) > 1:
+                    for element in statement.elements:
+                        if not packets.boxes(element.boxes) & reached[rule]:
+                            yield UnusedRule(
+                                machine=one.machine.name,
+                                rule=f"{rule.name}, element {element.text}",
+                                reason="no packet that comes to the rule has it",
+                            )
+
+
+def _empty(rule: Rule) -> bool:
+    """Say whether a rule looks into a set that holds nothing: prepared, not forgotten."""
+    return any(isinstance(statement, Match) and not statement.maybe for statement in rule.statements)

@@ -1,0 +1,239 @@
+"""Machines, cards, routes and endpoints of a plan: where packets come from, where they go, and whose they are."""
+
+from __future__ import annotations
+
+import bisect
+import collections
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+
+from infra.audit.declared import entrances
+from infra.audit.model import Endpoint, EndpointClass
+from infra.audit.packets import Interval
+from network.model import NetworkNode, NetworkPlan
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A card with every address that may be on it."""
+
+    name: str
+    segment: str
+    addresses: tuple[IPv4Address, ...]
+    """Its own and the virtual ones, sorted."""
+    own: tuple[IPv4Address, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A machine as a filter between its cards."""
+
+    name: str
+    forwards: bool
+    cards: tuple[Card, ...]
+    routes: tuple[tuple[IPv4Network, str], ...]
+    """Prefix → name of a card by which it may be reached; a prefix with several lines stands several times."""
+
+    def card_on(self, segment: str) -> Card | None:
+        """Return the card on ``segment``."""
+        return next((card for card in self.cards if card.segment == segment), None)
+
+    @property
+    def addresses(self) -> tuple[IPv4Address, ...]:
+        """All its addresses."""
+        return tuple(address for card in self.cards for address in card.addresses)
+
+
+def machine(network: NetworkPlan, node: NetworkNode, vips: Mapping[str, Sequence[tuple[str, IPv4Address]]]) -> Machine:
+    """Return ``node`` as a filter; ``vips`` are (segment, address) by node."""
+    cards = []
+    for interface in node.interfaces:
+        own = tuple(address.ip for address in interface.addresses)
+        virtual = tuple(address for segment, address in vips.get(node.name, ()) if segment == interface.segment)
+        cards.append(
+            Card(
+                name=interface.name,
+                segment=interface.segment,
+                addresses=tuple(sorted({*own, *virtual})),
+                own=own,
+            )
+        )
+    routes = [(interface.address.network, interface.name) for interface in node.interfaces]
+    for route in node.routes:
+        routes += [(route.prefix, card.name) for card in node.interfaces if route.via in card.address.network]
+    if node.role == "gateway":
+        routes += _learned(network, node)
+    return Machine(
+        name=node.name,
+        forwards=node.role == "gateway",
+        cards=tuple(cards),
+        routes=tuple(dict.fromkeys(routes)),
+    )
+
+
+def _learned(network: NetworkPlan, node: NetworkNode) -> Iterable[tuple[IPv4Network, str]]:
+    """Yield the office LANs that each hand-off of ``node`` may lead to, whichever line is up."""
+    cards = {interface.segment: interface.name for interface in node.interfaces}
+    for line in network.lines:
+        for handoff in line.handoffs:
+            if handoff.segment in cards:
+                zones = line.zones if handoff.zone is None else (handoff.zone,)
+                for lan in network.offices:
+                    if lan.member == line.member and lan.zone in zones:
+                        yield from ((prefix, cards[handoff.segment]) for prefix in lan.prefixes)
+
+
+class Topology:
+    """Everything of a plan that an audit looks up."""
+
+    def __init__(self, network: NetworkPlan) -> None:
+        self.network = network
+        vips: dict[str, list[tuple[str, IPv4Address]]] = collections.defaultdict(list)
+        for vip in network.vips:
+            for name in vip.nodes:
+                vips[name].append((vip.segment, vip.address.ip))
+        self.machines: Mapping[str, Machine] = {node.name: machine(network, node, vips) for node in network.nodes}
+        self.endpoints: tuple[Endpoint, ...] = tuple(sorted(self._endpoints(), key=lambda endpoint: endpoint.name))
+        self._places: dict[str, list[tuple[int, int, str]]] = collections.defaultdict(list)
+        for endpoint in self.endpoints:
+            for segment in endpoint.segments:
+                for text in endpoint.addresses:
+                    prefix = IPv4Network(text)
+                    first, last = int(prefix.network_address), int(prefix.broadcast_address)
+                    if self._belongs(endpoint, segment, prefix):
+                        self._places[segment].append((first, last, endpoint.name))
+        for places in self._places.values():
+            places.sort()
+
+    def _belongs(self, endpoint: Endpoint, segment: str, prefix: IPv4Network) -> bool:
+        """Say whether an address of ``endpoint`` is found on ``segment``: machines have different ones on each."""
+        if endpoint.kind == "office":
+            return True
+        return any(prefix.subnet_of(own) for own in self.network.segment_by_name[segment].prefixes)
+
+    @functools.cached_property
+    def machines_by_segment(self) -> Mapping[str, tuple[Machine, ...]]:
+        """Machines with a card on each segment."""
+        found: dict[str, list[Machine]] = collections.defaultdict(list)
+        for one in self.machines.values():
+            for card in one.cards:
+                found[card.segment].append(one)
+        return {segment: tuple(machines) for segment, machines in found.items()}
+
+    @functools.cached_property
+    def holders(self) -> Mapping[tuple[str, int], tuple[Machine, ...]]:
+        """(segment, address) → machines that may hold it."""
+        found: dict[tuple[str, int], list[Machine]] = collections.defaultdict(list)
+        for one in self.machines.values():
+            for card in one.cards:
+                for address in card.addresses:
+                    found[card.segment, int(address)].append(one)
+        return {place: tuple(machines) for place, machines in found.items()}
+
+    @functools.cached_property
+    def classes(self) -> tuple[EndpointClass, ...]:
+        """Endpoints that every filter treats alike: of one kind, role and zone, of the same members, on the same segments."""
+        groups: dict[tuple[object, ...], list[str]] = collections.defaultdict(list)
+        roles = {node.name: (node.role, node.service) for node in self.network.nodes}
+        for endpoint in self.endpoints:
+            key = (
+                endpoint.kind,
+                endpoint.members,
+                endpoint.zone,
+                endpoint.site,
+                endpoint.segments,
+                roles.get(endpoint.name),
+            )
+            groups[key].append(endpoint.name)
+        return tuple(
+            sorted((EndpointClass(endpoints=tuple(names)) for names in groups.values()), key=lambda one: one.name)
+        )
+
+    @property
+    def pairs(self) -> int:
+        """Ordered pairs of different endpoints: the sum over pairs of classes of the product of their sizes."""
+        sizes = [len(one.endpoints) for one in self.classes]
+        total = sum(sizes)
+        return total * total - total
+
+    def who(self, segment: str, address: int, family: int = 0) -> str:
+        """Return whose packets of ``address`` on ``segment`` are: an endpoint, or the segment itself."""
+        if family == 0:
+            found = self.overlapping(segment, (address, address))
+            if found:
+                return found[0][2]
+        return self.unknown(segment)
+
+    def unknown(self, segment: str) -> str:
+        """Return the name for anybody on ``segment`` who is none of the endpoints there."""
+        known = self.network.segment_by_name[segment]
+        return f"line:{segment}" if known.kind == "line" else f"segment:{segment}"
+
+    def overlapping(self, segment: str, interval: Interval) -> list[tuple[int, int, str]]:
+        """Return (first, last, endpoint) of everybody on ``segment`` with addresses in ``interval``."""
+        places = self._places.get(segment, [])
+        end = bisect.bisect_right(places, (interval[1], 2**32, "\U0010ffff"))
+        return [place for place in places[:end] if place[1] >= interval[0]]
+
+    def _endpoints(self) -> Iterable[Endpoint]:
+        network = self.network
+        offices: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
+        for lan in network.offices:
+            offices[lan.member, lan.zone] |= {str(prefix) for prefix in lan.prefixes}
+        sites = {line.site for line in network.lines}
+        for (member, zone), prefixes in offices.items():
+            segments = tuple(segment for site in sorted(sites) for segment in entrances(network, member, zone, site))
+            yield Endpoint(
+                name=f"office:{member}/{zone}",
+                kind="office",
+                members=(member,),
+                zone=zone,
+                site="",
+                segments=segments,
+                addresses=tuple(sorted(prefixes)),
+            )
+        for node in network.nodes:
+            one = self.machines[node.name]
+            shared = {vip.address.ip for vip in network.vips} if node.role != "gateway" else set()
+            yield Endpoint(
+                name=node.name,
+                kind="gateway" if node.role == "gateway" else "node",
+                members=node.members,
+                zone=node.zone,
+                site=node.site,
+                segments=tuple(card.segment for card in one.cards),
+                addresses=tuple(str(a) for card in one.cards for a in card.addresses if a not in shared),
+            )
+        for endpoint in network.endpoints:
+            yield Endpoint(
+                name=f"service:{endpoint.name}",
+                kind="service",
+                members=endpoint.participants,
+                zone=endpoint.zone,
+                site=endpoint.site,
+                segments=(endpoint.segment,),
+                addresses=(str(network.vip_by_name[endpoint.vip].address.ip),),
+            )
+        for site, address in network.stations.items():
+            yield Endpoint(
+                name=f"station:{site}",
+                kind="station",
+                members=(),
+                zone=None,
+                site=site,
+                segments=(network.management_segment(site).name,),
+                addresses=(str(address.ip),),
+            )
+        for line in network.lines:
+            for handoff in line.handoffs:
+                yield Endpoint(
+                    name=f"line:{handoff.segment}",
+                    kind="line",
+                    members=(line.member,),
+                    zone=handoff.zone,
+                    site=line.site,
+                    segments=(handoff.segment,),
+                    addresses=(str(handoff.peer),),
+                )
