@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from infra.plan.model import Plan
 from network import endpoints, flows, timers
 from network.errors import InputError
-from network.model import Handoff, Line, NetworkNode, ServiceEndpoint
+from network.model import Flow, Handoff, Line, NetworkNode, ServiceEndpoint
 
 Kind = Literal["site", "host", "gateway", "line", "node"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -141,6 +141,7 @@ class _After:
         self._plan, self._nodes, self._lines = plan, nodes, lines
         # Only what the plan promises a recovery for takes over by itself.
         self._database_takes_over = next((r for r in plan.recovery if r.layer == "database"), None)
+        self._links = tuple(_links(plan.network.flows))
 
     def effects(self) -> tuple[Effect, ...]:
         used = [(member, e) for member in self._plan.members for e in self._plan.network.endpoints
@@ -289,12 +290,7 @@ class _After:
         """Yield the declared flows of the business that lead to one that has stopped."""
         if (member, endpoint.name) in stopped:
             return
-        for flow in self._plan.network.flows:
-            if flow.kind in flows.FROM_ENDPOINTS:
-                continue
-            source, target = endpoints.parse(flow.source), endpoints.parse(flow.target)
-            if not isinstance(source, endpoints.ServiceEnd) or not isinstance(target, endpoints.ServiceEnd):
-                continue
+        for flow, source, target in self._links:
             if source.service != endpoint.service or source.member not in (None, member):
                 continue
             asked = target.member or member
@@ -305,6 +301,15 @@ class _After:
                         text=f"{flow.reason}: {other.name} does not answer",
                         text_ja=f"{flow.reason}: {other.name} が応答しない",
                     )
+
+
+def _links(found: Iterable[Flow]) -> Iterator[tuple[Flow, endpoints.ServiceEnd, endpoints.ServiceEnd]]:
+    """Yield the flows from one business to another."""
+    for flow in found:
+        if flow.kind not in flows.FROM_ENDPOINTS:
+            source, target = endpoints.parse(flow.source), endpoints.parse(flow.target)
+            if isinstance(source, endpoints.ServiceEnd) and isinstance(target, endpoints.ServiceEnd):
+                yield flow, source, target
 
 
 def _joins(node: NetworkNode, member: str, endpoint: ServiceEndpoint) -> bool:

@@ -42,25 +42,29 @@ def render(
     """
     view = View(audits, plan)
     style, script = (_HERE / "audit.css").read_text("utf-8"), (_HERE / "audit.js").read_text("utf-8")
-    return _environment().get_template("audit.html.j2").render(
-        view=view,
-        plan=plan,
-        words=words,
-        soon=EXPIRES_SOON_DAYS,
-        drawings=network_drawing.draw(plan),
-        losses=impact_view.losses(plan, impacts),
-        drills=tuple(sorted(drills, key=lambda drill: (drill.at, drill.kind, drill.subject))),
-        changes=changes,
-        against=against,
-        levels=tuple(
-            (first, second, comparison.changes(first, second))
-            for first, second in itertools.pairwise(view.audits)
-            if first.pairs and second.pairs
-        ),
-        style=markupsafe.Markup(style),  # noqa: S704 - our own file
-        script=markupsafe.Markup(script),  # noqa: S704 - our own file
-        style_digest=_digest(style),
-        script_digest=_digest(script),
+    return (
+        _environment()
+        .get_template("audit.html.j2")
+        .render(
+            view=view,
+            plan=plan,
+            words=words,
+            soon=EXPIRES_SOON_DAYS,
+            drawings=network_drawing.draw(plan),
+            losses=impact_view.losses(plan, impacts),
+            drills=tuple(sorted(drills, key=lambda drill: (drill.at, drill.kind, drill.subject))),
+            changes=changes,
+            against=against,
+            levels=tuple(
+                (first, second, comparison.changes(first, second))
+                for first, second in itertools.pairwise(view.audits)
+                if first.pairs and second.pairs
+            ),
+            style=markupsafe.Markup(style),  # noqa: S704 - our own file
+            script=markupsafe.Markup(script),  # noqa: S704 - our own file
+            style_digest=_digest(style),
+            script_digest=_digest(script),
+        )
     )
 
 

@@ -305,9 +305,7 @@ class View:
                 place = of(finding.violation.source).key, of(finding.violation.target).key
                 findings[place].append(finding)
         used = {key for place in (*connections, *findings) for key in place}
-        shown = tuple(
-            party for party in parties if party.key in used or party.key.removeprefix("member-") in always
-        )
+        shown = tuple(party for party in parties if party.key in used or party.key.removeprefix("member-") in always)
         return Matrix(
             parties=shown,
             rows=tuple(
@@ -337,14 +335,8 @@ class View:
         return _separation(question, cells, Text("団体", "members"))
 
     def _mynumber_apart(self) -> Answer:
-        question = Text(
-            "マイナンバー利用事務系は他の領域と通信するか", "Does the My Number zone talk to another zone?"
-        )
-        cells = [
-            cell
-            for cell in self.by_zone.between(words.ZONES)
-            if "mynumber" in (cell.source.key, cell.target.key)
-        ]
+        question = Text("マイナンバー利用事務系は他の領域と通信するか", "Does the My Number zone talk to another zone?")
+        cells = [cell for cell in self.by_zone.between(words.ZONES) if "mynumber" in (cell.source.key, cell.target.key)]
         return _separation(question, cells, Text("領域", "zones"))
 
     def _as_declared(self) -> Answer:
@@ -368,13 +360,18 @@ class View:
                 answer=Text(f"違いが{count}件ある ({names.ja})", f"{count} differences ({names.en})"),
                 good=False,
             )
-        return Answer(question=question, answer=Text(f"違いはない ({names.ja})", f"No difference ({names.en})"), good=True)
+        return Answer(
+            question=question, answer=Text(f"違いはない ({names.ja})", f"No difference ({names.en})"), good=True
+        )
 
     def _shared_ways(self) -> Answer:
         question = Text("共用の機械を介した二段の経路は", "Two-step ways through machines that serve several?")
         count = len({step for audit in self.audits for step in audit.two_steps})
         answer = (
-            Text(f"{count}件。機械が乗っ取られた場合の経路として下に挙げる", f"{count}, listed below: ways if one is taken over")
+            Text(
+                f"{count}件。機械が乗っ取られた場合の経路として下に挙げる",
+                f"{count}, listed below: ways if one is taken over",
+            )
             if count
             else Text("なし", "None")
         )

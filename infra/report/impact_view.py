@@ -9,6 +9,12 @@ from infra.plan.impact import STATES, Impact, Reason, State
 from infra.plan.model import Plan
 from infra.report.words import Text
 
+_SITE = Reason(
+    state="stops",
+    text="its machines, gateways and lines at the site are lost together",
+    text_ja="拠点にある機械・ゲートウェイ・回線をまとめて失う",
+)
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -49,7 +55,11 @@ def _outcomes(plan: Plan, one: Impact) -> tuple[Outcome, ...]:
     found: dict[tuple[State, tuple[Reason, ...]], dict[str, list[str]]] = {}
     for effect in one.effects:
         if effect.state != "goes_on":
-            services = found.setdefault((effect.state, effect.reasons), {})
+            # Of a business that stops, what else is only degraded is of no interest any more.
+            reasons = tuple(reason for reason in effect.reasons if reason.state == effect.state)
+            if one.kind == "site" and effect.state == "stops":
+                reasons = (_SITE,)
+            services = found.setdefault((effect.state, reasons), {})
             services.setdefault(titles[effect.service], []).append(plan.members[effect.member])
     rows = sorted(found.items(), key=lambda row: STATES.index(row[0][0]))
     return tuple(
@@ -57,7 +67,7 @@ def _outcomes(plan: Plan, one: Impact) -> tuple[Outcome, ...]:
             state=state,
             services=tuple((title, tuple(members)) for title, members in services.items()),
             reasons=tuple(Text(reason.text_ja, reason.text) for reason in reasons),
-            gap_s=max((reason.gap_s for reason in reasons), default=0.0) if state == "degrades" else 0.0,
+            gap_s=max(reason.gap_s for reason in reasons),
         )
         for (state, reasons), services in rows
     )

@@ -18,7 +18,7 @@ from network.model import Line, ServiceEndpoint
 
 _ZONES = tuple(words.ZONES)
 _TOP, _MARGIN, _GAP = 74, 16, 10
-_OFFICE_W, _LINE_W, _GATEWAY_W, _BUS_W, _ZONE_W = 132, 172, 92, 34, 178
+_OFFICE_W, _LINE_W, _GATEWAY_W, _BUS_W, _ZONE_W = 152, 168, 92, 34, 178
 _LINE_H = 15
 _LANES = {"mynumber": 3, "lgwan": 6, "internet": 9}
 """Height of each zone's lane above the boxes of a row."""
@@ -56,6 +56,8 @@ class Wire:
 
     points: tuple[tuple[float, float], ...]
     style: str
+    dots: tuple[tuple[float, float], ...]
+    """Where it is attached."""
 
     @property
     def path(self) -> str:
@@ -71,7 +73,7 @@ class Drawing:
     width: float
     height: float
     frames: tuple[Box, ...]
-    """Behind everything: the site and its zones."""
+    """Behind everything: the site, its zones, its gateways. A wire crosses a gateway that it has nothing to do with."""
     wires: tuple[Wire, ...]
     boxes: tuple[Box, ...]
     labels: tuple[Label, ...]
@@ -101,6 +103,7 @@ class _Site:
         self._members = self._ordered_members()
         self._columns = self._gateway_columns()
         self._boxes: list[Box] = []
+        self._gateway_boxes: list[Box] = []
         self._wires: list[Wire] = []
         self._labels: list[Label] = []
         self._gateway_x = _MARGIN + _OFFICE_W + _LINE_W
@@ -137,7 +140,7 @@ class _Site:
             site=self._site,
             width=width,
             height=y + station + _MARGIN,
-            frames=frames,
+            frames=(*frames, *self._gateway_boxes),
             wires=tuple(self._wires),
             boxes=tuple(self._boxes),
             labels=tuple(self._labels),
@@ -209,7 +212,10 @@ class _Site:
                     Label(
                         x=_MARGIN + 8,
                         y=top + 30,
-                        text=Text(f"庁舎{offices} · {shown_ja}", f"{offices} offices · {shown_en}"),
+                        text=Text(
+                            _cut(f"庁舎{offices}: {shown_ja}", _OFFICE_W - 14, 10.5),
+                            _cut(f"{offices} × {shown_en}", _OFFICE_W - 14, 10.5),
+                        ),
                         style="small",
                     ),
                 ),
@@ -222,11 +228,13 @@ class _Site:
 
     def _line(self, line: Line, member: str, y: float) -> None:
         left = _MARGIN + _OFFICE_W
-        right = self._gateway_x
-        for number, column in enumerate(self._columns):
-            if any(member in pair.members for pair in column):
-                right = self._gateway_x + number * (_GATEWAY_W + _GAP)
-        self._wires.append(Wire(points=((left, y), (right, y)), style=f"line {line.role}"))
+        dots = [
+            (self._gateway_x + number * (_GATEWAY_W + _GAP), y)
+            for number, column in enumerate(self._columns)
+            if any(member in pair.members and set(pair.zones) & set(line.zones) for pair in column)
+        ]
+        right = max((x for x, _ in dots), default=self._gateway_x)
+        self._wires.append(Wire(points=((left, y), (right, y)), style=f"line {line.role}", dots=tuple(dots)))
         role = words.LINE_ROLES[line.role]
         rest = f"{line.closed_network} {line.mbps} Mbit/s"
         self._labels.append(
@@ -265,7 +273,9 @@ class _Site:
             )
         )
         machines = ", ".join(
-            dict.fromkeys(node for e in endpoints for node in (*e.load_balancer, *e.application, *e.database, *e.witness))
+            dict.fromkeys(
+                node for e in endpoints for node in (*e.load_balancer, *e.application, *e.database, *e.witness)
+            )
         )
         self._boxes.append(
             Box(
@@ -295,7 +305,8 @@ class _Site:
         number = next(index for index, column in enumerate(self._columns) if pair in column)
         left = self._gateway_x + number * (_GATEWAY_W + _GAP) + _GATEWAY_W
         lane, x = y + _LANES[zone], self._zone_x[zone] + 24
-        self._wires.append(Wire(points=((left, lane), (x, lane), (x, y + _LANE_ROOM)), style=f"wire {zone}"))
+        points = ((left, lane), (x, lane), (x, y + _LANE_ROOM))
+        self._wires.append(Wire(points=points, style=f"wire {zone}", dots=points[:1]))
 
     def _gateways(self, spans: dict[str, tuple[float, float]], shared: dict[str, float]) -> None:
         lowest: dict[str, float] = {}
@@ -314,12 +325,17 @@ class _Site:
                     )
                     if zone in shared and joined:
                         bus, y = self._bus_x + 8 + 8 * _ZONES.index(zone), bottom - 8 - 5 * _ZONES.index(zone)
-                        self._wires.append(Wire(points=((x + _GATEWAY_W, y), (bus, y)), style=f"wire {zone}"))
+                        points = ((x + _GATEWAY_W, y), (bus, y))
+                        self._wires.append(Wire(points=points, style=f"wire {zone}", dots=points[:1]))
                         lowest[zone] = max(lowest.get(zone, 0), y)
         for zone, bottom in lowest.items():
-            bus, lane, x = self._bus_x + 8 + 8 * _ZONES.index(zone), shared[zone] + _LANES[zone], self._zone_x[zone] + 24
-            points = ((bus, bottom), (bus, lane), (x, lane), (x, shared[zone] + _LANE_ROOM))
-            self._wires.append(Wire(points=points, style=f"wire {zone}"))
+            bus, lane, x = (
+                self._bus_x + 8 + 8 * _ZONES.index(zone),
+                shared[zone] + _LANES[zone],
+                self._zone_x[zone] + 24,
+            )
+            path = ((bus, bottom), (bus, lane), (x, lane), (x, shared[zone] + _LANE_ROOM))
+            self._wires.append(Wire(points=path, style=f"wire {zone}", dots=()))
 
     def _gateway_box(self, pair: _Pair, x: float, top: float, bottom: float) -> None:
         middle = (top + bottom) / 2
@@ -337,7 +353,7 @@ class _Site:
         ]
         told = ", ".join(f"{node} @ {host}" for node, host in hosts.items())
         members = ", ".join(self._plan.members[member] for member in pair.members)
-        self._boxes.append(
+        self._gateway_boxes.append(
             Box(
                 x=x,
                 y=top,
@@ -356,8 +372,8 @@ class _Site:
             return 0
         x, width = self._gateway_x, self._bus_x + _BUS_W + len(self._zones) * (_ZONE_W + _GAP) - self._gateway_x - _GAP
         text = Text(
-            f"管理端末 {station.ip} — 管理網 {station.network}: 端末から各機械へだけ。機械どうしは届かない",
-            f"Station {station.ip} — management {station.network}: from it to each machine; no machine to another",
+            f"管理端末 {station.ip}: 端末から各機械へ届き、機械どうしは届かない ({station.network})",
+            f"Station {station.ip}: reaches each machine; no machine reaches another ({station.network})",
         )
         self._boxes.append(
             Box(
@@ -367,7 +383,12 @@ class _Site:
                 height=28,
                 style="management",
                 labels=(
-                    Label(x=x + 10, y=y + 24, text=Text(_cut(text.ja, width - 20, 12), _cut(text.en, width - 20, 12))),
+                    Label(
+                        x=x + 10,
+                        y=y + 24,
+                        text=Text(_cut(text.ja, width - 20, 11), _cut(text.en, width - 20, 11)),
+                        style="small",
+                    ),
                 ),
                 title=text,
             )

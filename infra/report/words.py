@@ -42,7 +42,10 @@ LEVELS: Mapping[str, tuple[Text, Text]] = {
     ),
     "live": (
         Text("実機", "Live"),
-        Text("動いているホスト・ゲートウェイ・機械を計画に照らす", "running hosts, gateways and machines against the plan"),
+        Text(
+            "動いているホスト・ゲートウェイ・機械を計画に照らす",
+            "running hosts, gateways and machines against the plan",
+        ),
     ),
     "probe": (
         Text("実測", "Probe"),

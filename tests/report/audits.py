@@ -109,7 +109,9 @@ def audit(plan: Plan, level: Level = "declared", **more: object) -> Audit:
         level=level,
         as_of=plan.as_of,
         digest=document.document(plan)["digest"],
-        inputs={f"{node.name}/etc/nftables.conf": f"sha256:{node.name:0>64}" for node in plan.nodes} if rendered else {},
+        inputs={f"{node.name}/etc/nftables.conf": f"sha256:{node.name:0>64}" for node in plan.nodes}
+        if rendered
+        else {},
         examined=Examined(
             pairs=topology.pairs,
             classes=len(topology.classes),
