@@ -32,6 +32,7 @@ from infra.audit.packets import (
     FAMILY,
     ICMP_TYPE,
     INCOMING,
+    INVALID,
     IPV6,
     NEW,
     NONE,
@@ -41,6 +42,7 @@ from infra.audit.packets import (
     SOURCE,
     SOURCE_PORT,
     STATE,
+    UNTRACKED,
     Node,
 )
 from infra.audit.topology import Topology
@@ -75,11 +77,12 @@ class Comparison:
         violations: list[Violation] = [self._cannot_judge(one, p.place, p.reason) for p in one.problems]
         missing: list[Missing] = []
         classes = 0
-        for place, wanted in (
+        wanted_at: tuple[tuple[Place, Expected], ...] = (
             ("forward", expected.through(one.machine, mine, one.cards)),
             ("input", expected.into(one.machine, mine, one.cards)),
             ("output", expected.out_of(one.machine, mine, one.cards)),
-        ):
+        )
+        for place, wanted in wanted_at:
             found = one.at(place)
             classes += packets.count_boxes(found.passing.may) + packets.count_boxes(found.arriving - found.passing.may)
             violations += self._too_much(one, found, wanted)
@@ -94,28 +97,25 @@ class Comparison:
     # what passes and should not
 
     def _too_much(self, one: Filtered, found: Filter, wanted: Expected) -> Iterator[Violation]:
-        extra = found.passing.may - wanted.allowed
+        extra = one.existing(found.place) - wanted.allowed
         if found.place == "forward":
-            extra = self._of_connections(one, found, extra)
+            # A packet of a connection goes where the route leads, whatever the rules would let pass.
+            established = packets.box({STATE: (ESTABLISHED, ESTABLISHED)})
+            extra = (extra - established) | (extra & established & expected.routed(one.machine, one.cards))
         for state, incoming, outgoing, rest in _by_cards(extra):
-            yield self._violation(one, found, (state, incoming, outgoing), rest)
+            yield self._violation(one, found, (state, incoming, outgoing), rest, wanted)
 
-    def _of_connections(self, one: Filtered, found: Filter, extra: Node) -> Node:
-        """Leave of the established packets those that some connection can have, by a card to which a route leads."""
-        established = packets.box({STATE: (ESTABLISHED, ESTABLISHED)})
-        if not extra & established:
-            return extra
-        opened = found.passing.may & packets.box({STATE: (NEW, NEW)})
-        follows = expected.answers(opened) & expected.routed(one.machine, one.cards)
-        return (extra - established) | (extra & established & follows)
-
-    def _violation(self, one: Filtered, found: Filter, where: tuple[int, int, int], rest: Node) -> Violation:
+    def _violation(
+        self, one: Filtered, found: Filter, where: tuple[int, int, int], rest: Node, wanted: Expected
+    ) -> Violation:
         state, incoming, outgoing = where
         cards = {card.name: card for card in one.machine.cards}
         came = cards.get(one.cards.name(incoming)) if incoming else None
         went = cards.get(one.cards.name(outgoing)) if outgoing else None
         severity, held, picked = self._worst(one, found.place, where, rest)
         values = {STATE: state, INCOMING: incoming, OUTGOING: outgoing, **picked}
+        if state in {INVALID, UNTRACKED} and not _with_state(rest, where, NEW) - wanted.allowed:
+            severity, held = "minor", " in this state; what opens such a connection is declared"
         packet = concrete(values)
         family = values.get(FAMILY, 0)
         source = self._topology.who(came.segment, values.get(SOURCE, 0), family) if came else one.machine.name
@@ -141,7 +141,7 @@ class Comparison:
             reason=f"passes, and no declared flow allows it{held}",
         )
 
-    def _worst(
+    def _worst(  # noqa: PLR0911 - one line a case
         self, one: Filtered, place: Place, where: tuple[int, int, int], rest: Node
     ) -> tuple[Severity, str, Mapping[int, int]]:
         """Return how bad ``rest`` is, what holds it back, and the packet that shows it best."""
@@ -224,25 +224,17 @@ def _loopback_of(name: str) -> FlowReference:
     return FlowReference(source=name, target=name, kind="loopback", reason="機器内部の通信")
 
 
+def _with_state(rest: Node, where: tuple[int, int, int], state: int) -> Node:
+    """Return packets of one pair of cards, in another state."""
+    return rest & packets.box({STATE: (state, state), INCOMING: (where[1],) * 2, OUTGOING: (where[2],) * 2})
+
+
 def _by_cards(extra: Node) -> Iterator[tuple[int, int, int, Node]]:
     """Yield (state, card in, card out, packets) of a set, with the lowest card of every interval of cards."""
-    for state, by_state in _values(extra, STATE):
-        for incoming, by_incoming in _values(by_state, INCOMING):
-            for outgoing, rest in _values(by_incoming, OUTGOING):
+    for state, by_state in packets.values(extra, STATE):
+        for incoming, by_incoming in packets.values(by_state, INCOMING):
+            for outgoing, rest in packets.values(by_incoming, OUTGOING):
                 yield state, incoming, outgoing, rest
-
-
-def _values(node: Node, field: int) -> Iterator[tuple[int, Node]]:
-    if node is NONE:
-        return
-    if node.field != field:
-        yield 0, node
-        return
-    start = 0
-    for end, kid in zip(node.ends, node.kids, strict=True):
-        if kid is not NONE:
-            yield start, kid
-        start = end + 1
 
 
 def concrete(values: Mapping[int, int]) -> Packet:

@@ -232,8 +232,8 @@ class _Reader:
                     yield _single(flow, handoff.segment, own, edge, ("tcp", _BGP))
                 if handoff.bfd:
                     watched = (PROTOCOLS["udp"], (_BFD, _BFD))
-                    for one, other in ((edge, node.name), (edge, own), (own, edge)):
-                        yield _each_packet(flow, handoff.segment, one, other, watched)
+                    for sender, to in ((edge, node.name), (edge, own), (own, edge)):
+                        yield _each_packet(flow, handoff.segment, sender, to, watched)
         for other in self._network.nodes:
             shared = set(other.segments) & set(node.segments) if other.role == "gateway" else set()
             for segment in shared:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
-from infra.audit.model import Audit, Control, Missing, Packet, Violation
+from infra.audit.model import Audit, Change, Control, Missing, Packet, Violation
 
 Document = dict[str, Any]
 
@@ -29,6 +30,45 @@ def document(audit: Audit) -> Document:
         "pairs": [_plain(dataclasses.asdict(pair)) for pair in audit.pairs],
         "two_steps": [dataclasses.asdict(step) for step in audit.two_steps],
         "expiring": [_plain(dataclasses.asdict(flow)) for flow in audit.expiring],
+    }
+
+
+def together(audits: Sequence[Audit]) -> Document:
+    """Return several levels of one stack as one document of the same form; each by itself stands in ``levels``."""
+    each = [document(audit) for audit in audits]
+    examined = {
+        key: max(part["examined"][key] for part in each)
+        if key in {"pairs", "classes", "machines"}
+        else sum(part["examined"][key] for part in each)
+        for key in each[0]["examined"]
+    }
+    last = each[-1]
+    return {
+        **last,
+        "level": "all",
+        "verdict": "pass" if all(audit.verdict == "pass" for audit in audits) else "fail",
+        "examined": examined,
+        "violations": [found for part in each for found in part["violations"]],
+        "missing": [found for part in each for found in part["missing"]],
+        "levels": each,
+    }
+
+
+def changes(found: Sequence[Change], stack: str, since: str) -> Document:
+    """Return what pairs gained and lost, in format 1."""
+    return {
+        "format": 1,
+        "stack": stack,
+        "against": since,
+        "changes": [
+            {
+                "from": change.source,
+                "to": change.target,
+                "gained": [dataclasses.asdict(one) for one in change.gained],
+                "lost": [dataclasses.asdict(one) for one in change.lost],
+            }
+            for change in found
+        ],
     }
 
 

@@ -79,7 +79,7 @@ def possible() -> Node:
     rest = ALL - icmp
 
     def states(number: int, family: int, protocol: int, types: Iterable[int]) -> Node:
-        base = {STATE: (number, number), FAMILY: (family, family), PROTOCOL: (protocol, protocol)}
+        base: Box = {STATE: (number, number), FAMILY: (family, family), PROTOCOL: (protocol, protocol)}
         return packets.boxes({**base, ICMP_TYPE: (t, t)} for t in types)
 
     found = rest - packets.box({STATE: (RELATED, UNTRACKED)}) | packets.box({STATE: (INVALID, INVALID)})
@@ -102,18 +102,17 @@ def through(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> Expec
             continue
         out, ins = cards.number(into.name), sorted(cards.number(card.name) for card in from_)
         must: list[Box] = []
-        for box in _opened(one):
+        for box in opened(one):
             for card in ins:
                 must.append({STATE: (NEW, NEW), INCOMING: (card, card), OUTGOING: (out, out), **box})
                 must.append({STATE: (ESTABLISHED, ESTABLISHED), INCOMING: (card, card), OUTGOING: (out, out), **box})
-        for box in _answered(one):
+        for answer in _answered(one):
             for card in ins:
-                must.append({STATE: (ESTABLISHED, ESTABLISHED), INCOMING: (out, out), OUTGOING: (card, card), **box})
+                must.append({STATE: (ESTABLISHED, ESTABLISHED), INCOMING: (out, out), OUTGOING: (card, card), **answer})
         for card in ins:
             must += _errors(one, into=out, from_=card)
         details[one] = must
         may += must
-        may += [{**box, STATE: (INVALID, UNTRACKED)} for box in must]
     # An error is about a known connection, whoever sends it.
     may += [
         {STATE: (RELATED, RELATED), FAMILY: (IPV4, IPV4), PROTOCOL: (ICMP, ICMP), ICMP_TYPE: (t, t)} for t in ERRORS
@@ -130,7 +129,7 @@ def into(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> Expected
     by_packet: list[Box] = []
     for one, card, number in _ending(machine, allowed, cards):
         must = details.setdefault(one, [])
-        for box in _opened(one):
+        for box in opened(one):
             here = {INCOMING: (number, number), **box}
             if one.each_packet:
                 may.append({TTL: (HOP_LIMIT, HOP_LIMIT), **here})
@@ -138,7 +137,7 @@ def into(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> Expected
                 watched.append({field: box[field] for field in (PROTOCOL, PORT) if field in box})
             else:
                 must.append({STATE: (NEW, ESTABLISHED), **here})
-                may += [{STATE: (NEW, NEW), **here}, {STATE: (INVALID, UNTRACKED), **here}]
+                may.append({STATE: (NEW, NEW), **here})
                 errors_at[number] = card
         if one.each_packet:
             details[one] = [b for b in by_packet if b[INCOMING] == (number, number)]
@@ -152,7 +151,7 @@ def into(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> Expected
         details[first] = [*details[first], *_errors_to(card, number)]
     # What belongs to an open connection follows from who may open one; what is judged packet by packet does not.
     alone = packets.boxes(watched)
-    follows = packets.box({STATE: (ESTABLISHED, ESTABLISHED)}) - alone
+    follows = packets.box({STATE: (ESTABLISHED, ESTABLISHED), FAMILY: (IPV4, IPV4)}) - alone
     return Expected(
         allowed=packets.boxes(may) | follows | _errors_anywhere(),
         required=((_all(details) | _loopback(INCOMING)) - alone) | packets.boxes(by_packet),
@@ -162,15 +161,15 @@ def into(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> Expected
 
 def out_of(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> Expected:
     """Return what ``machine`` sends itself: a gateway what is declared, any other machine what it likes."""
-    may: list[Box] = [{OUTGOING: (_LO, _LO)}, {STATE: (ESTABLISHED, RELATED)}]
+    may: list[Box] = [{OUTGOING: (_LO, _LO)}, {STATE: (ESTABLISHED, RELATED), FAMILY: (IPV4, IPV4)}]
     details: dict[Allowed, list[Box]] = {}
     for one, _, number in _beginning(machine, allowed, cards):
         must = details.setdefault(one, [])
-        for box in _opened(one):
+        for box in opened(one):
             here = {OUTGOING: (number, number), **box}
             states = (NEW, UNTRACKED) if one.each_packet else (NEW, NEW)
             anyhow = {field: limit for field, limit in here.items() if field != SOURCE}  # its own, whichever
-            may += [{STATE: states, **anyhow}, {STATE: (INVALID, UNTRACKED), **anyhow}]
+            may.append({STATE: states, **anyhow})
             must.append({STATE: (NEW, ESTABLISHED), **here})
     for one, _, number in _ending(machine, allowed, cards):
         if not one.each_packet:
@@ -191,9 +190,7 @@ def _all(details: Mapping[Allowed, Sequence[Box]]) -> Node:
 def _errors_anywhere() -> Node:
     """Errors about known connections, whoever sends them."""
     return packets.boxes(
-        {STATE: (RELATED, RELATED), FAMILY: (family, family), PROTOCOL: (p, p), ICMP_TYPE: (t, t)}
-        for family, p, types in ((IPV4, ICMP, ERRORS), (IPV6, _ICMPV6, _ERRORS6))
-        for t in types
+        {STATE: (RELATED, RELATED), FAMILY: (IPV4, IPV4), PROTOCOL: (ICMP, ICMP), ICMP_TYPE: (t, t)} for t in ERRORS
     )
 
 
@@ -236,8 +233,8 @@ def _span(prefix: IPv4Network) -> Interval:
     return int(prefix.network_address), int(prefix.broadcast_address)
 
 
-def _opened(one: Allowed) -> Iterator[dict[int, Interval]]:
-    """Yield the packets that open the connections of ``one``."""
+def opened(one: Allowed) -> Iterator[dict[int, Interval]]:
+    """Yield, as boxes, the packets that open the connections of ``one``."""
     for source in one.sources:
         found: dict[int, Interval] = {
             FAMILY: (IPV4, IPV4),
@@ -254,7 +251,7 @@ def _opened(one: Allowed) -> Iterator[dict[int, Interval]]:
 
 
 def _answered(one: Allowed) -> Iterator[Box]:
-    for box in _opened(one):
+    for box in opened(one):
         yield from _reversed(box)
 
 

@@ -10,7 +10,19 @@ from infra.audit.nft import evaluate
 from infra.audit.nft.evaluate import Judged, Two
 from infra.audit.nft.keys import Cards
 from infra.audit.nft.model import Problem, Rule, Ruleset
-from infra.audit.packets import INCOMING, NONE, OUTGOING, Node
+from infra.audit.packets import (
+    ESTABLISHED,
+    FAMILY,
+    INCOMING,
+    IPV4,
+    IPV6,
+    NEW,
+    NONE,
+    OUTGOING,
+    RELATED,
+    STATE,
+    Node,
+)
 from infra.audit.topology import Machine
 
 Place = Literal["forward", "input", "output"]
@@ -43,6 +55,26 @@ class Filtered:
     def at(self, place: Place) -> Filter:
         """Return the filter at ``place``."""
         return next(found for found in self.filters if found.place == place)
+
+    def existing(self, place: Place) -> Node:
+        """Return what may pass at ``place`` without the packets that belong to no connection that anybody can have.
+
+        A connection that is passed on was opened by a packet that may pass here. What a machine takes in may answer
+        what it sent, and the other way round; there only the family is compared.
+        """
+        passing = self.at(place).passing.may
+        following = packets.box({STATE: (ESTABLISHED, RELATED)})
+        lo = self.cards.number("lo")
+        inside = packets.boxes([{INCOMING: (lo, lo)}, {OUTGOING: (lo, lo)}])
+        for family in (IPV4, IPV6):
+            opening = packets.box({STATE: (NEW, NEW), FAMILY: (family, family)})
+            if not any((one.passing.may & opening) - inside for one in self.filters):
+                passing = passing - (following & packets.box({FAMILY: (family, family)}))
+        if place == "forward":
+            established = packets.box({STATE: (ESTABLISHED, ESTABLISHED)})
+            opened = passing & packets.box({STATE: (NEW, NEW)})
+            passing = (passing - established) | (passing & established & expected.answers(opened))
+        return passing
 
     def reached(self) -> dict[Rule, Node]:
         """Return, for each rule, the packets that may match it."""

@@ -230,6 +230,27 @@ class Examined:
     machines: int = 0
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The rules of one machine as ``nft -n -j list ruleset`` prints them, or why there are none."""
+
+    text: str | None
+    digest: str | None
+    """``sha256:…`` of the rule file; None where none could be read."""
+    reason: str = ""
+    """Why there is no text."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What an ordered pair of endpoints gained and lost between two declarations."""
+
+    source: str
+    target: str
+    gained: tuple[PacketRange, ...]
+    lost: tuple[PacketRange, ...]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Audit:
     """The outcome of one level."""

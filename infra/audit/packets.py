@@ -271,6 +271,23 @@ def select(packets: Node, field: int, value: int) -> Node:
     return _node(packets.field, list(packets.ends), [select(kid, field, value) for kid in packets.kids])
 
 
+def values(packets: Node, field: int) -> Iterator[tuple[int, Node]]:
+    """Yield (value, rest) for the first field of a set: the lowest value of each interval that holds a packet.
+
+    0 stands for all of them where the set does not look at ``field``.
+    """
+    if packets is NONE:
+        return
+    if packets.field != field:
+        yield 0, packets
+        return
+    start = 0
+    for end, kid in zip(packets.ends, packets.kids, strict=True):
+        if kid is not NONE:
+            yield start, kid
+        start = end + 1
+
+
 def free(packets: Node, *fields: int) -> Node:
     """Return the packets that are in the set with some values of ``fields``: those are free afterwards."""
     known: dict[int, Node] = {}

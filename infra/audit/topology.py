@@ -134,7 +134,7 @@ class Topology:
 
     @functools.cached_property
     def classes(self) -> tuple[EndpointClass, ...]:
-        """Endpoints that every filter treats alike: of one kind, role and zone, of the same members, on the same segments."""
+        """Endpoints that every filter treats alike: of a kind, role, zone, members and segments."""
         groups: dict[tuple[object, ...], list[str]] = collections.defaultdict(list)
         roles = {node.name: (node.role, node.service) for node in self.network.nodes}
         for endpoint in self.endpoints:

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from infra.cli import (
+    audit,
     common,
     configure,
     destroy,
@@ -28,6 +29,7 @@ from network import errors
 
 __all__ = [
     "app",
+    "audit",
     "common",
     "configure",
     "destroy",
@@ -56,7 +58,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure, lines, drill, impact):
+for module in (
+    validate, schema, plan, render, hosts, preview, up, destroy, verify, configure, audit, lines, drill, impact,
+):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")

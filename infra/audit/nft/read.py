@@ -82,17 +82,17 @@ class _Reader:
                 raise UnreadableError(f"not an object of nftables: {keys.short(listed)}")
             self._by_kind[kind].append(inner)
 
-    def ruleset(self) -> Ruleset:
+    def ruleset(self) -> Ruleset:  # noqa: PLR0912 - one branch a kind of object
         """Return everything."""
         for kind, found in self._by_kind.items():
             if kind not in _HARMLESS:
                 for one in found:
                     self._problem(_place(one, "name"), f"{kind}: not among what can be judged")
-        asleep = set()
+        asleep: set[tuple[str, str]] = set()
         for table in self._by_kind["table"]:
             flags = table.get("flags", ())
             if "dormant" in flags:  # a list, or one word
-                asleep.add((table.get("family"), table.get("name")))
+                asleep.add((str(table.get("family")), str(table.get("name"))))
                 self._note(_place(table, "name"), "the table is dormant: its rules are not in force")
         for kind in ("set", "map"):
             for one in self._by_kind[kind]:
@@ -108,23 +108,23 @@ class _Reader:
         for rule in self._by_kind["rule"]:
             rules[_name_of(rule, "chain")].append(rule)
         chains: dict[tuple[str, str, str], Chain] = {}
-        for found in self._by_kind["chain"]:
-            name = _name_of(found, "name")
-            place = " ".join(name)
-            if name[:2] in asleep:
+        for listed in self._by_kind["chain"]:
+            chain = _name_of(listed, "name")
+            place = " ".join(chain)
+            if chain[:2] in asleep:
                 continue
-            if name[0] not in ROUTED:
-                if name[0] == "netdev":
+            if chain[0] not in ROUTED:
+                if chain[0] == "netdev":
                     self._problem(place, "chains at a card (ingress, egress) are not judged")
                 else:
-                    self._note(place, f"family {name[0]}: sees no routed packet, and protects nothing here")
+                    self._note(place, f"family {chain[0]}: sees no routed packet, and protects nothing here")
                 continue
-            if name in chains:
+            if chain in chains:
                 raise UnreadableError(f"{place}: listed twice")
-            chains[name] = self._chain(found, name, rules.pop(name, []))
-        for name in rules:
-            if name[0] in ROUTED and name[:2] not in asleep and name not in chains:
-                raise UnreadableError(f"{' '.join(name)}: a rule of a chain that is not listed")
+            chains[chain] = self._chain(listed, chain, rules.pop(chain, []))
+        for owner in rules:
+            if owner[0] in ROUTED and owner[:2] not in asleep and owner not in chains:
+                raise UnreadableError(f"{' '.join(owner)}: a rule of a chain that is not listed")
         self._check_targets(chains)
         elements = sum(len(one.get("elem", ())) for one in self._sets.values())
         return Ruleset(
@@ -195,7 +195,11 @@ class _Reader:
             comment=comment if isinstance(comment, str) else None,
         )
 
-    def _statement(self, expression: Any, chain: tuple[str, str, str]) -> Iterator[Statement]:  # noqa: ANN401
+    def _statement(  # noqa: PLR0912 - one branch a statement
+        self,
+        expression: Any,  # noqa: ANN401
+        chain: tuple[str, str, str],
+    ) -> Iterator[Statement]:
         match expression:
             case {"match": {"op": str(op), "left": left, "right": right}}:
                 yield self._match(op, left, right, chain)
@@ -352,8 +356,8 @@ class _Reader:
     def _mapped(
         self,
         to: Key,
-        left: Any,
-        data: Any,
+        left: Any,  # noqa: ANN401
+        data: Any,  # noqa: ANN401
         chain: tuple[str, str, str],
         *,
         prefixed: bool,
@@ -410,12 +414,10 @@ def _boxes(of: list[Key], spans: list[list[Interval]]) -> Iterator[Box]:
     for chosen in itertools.product(*spans):
         found = dict(implied)
         for key, (low, high) in zip(of, chosen, strict=True):
-            before = found.get(key.field)
-            if before is not None:
-                low, high = max(low, before[0]), min(high, before[1])
-            if low > high:
+            before = found.get(key.field, (low, high))
+            found[key.field] = (max(low, before[0]), min(high, before[1]))
+            if found[key.field][0] > found[key.field][1]:
                 break
-            found[key.field] = (low, high)
         else:
             yield found
 

@@ -1,0 +1,281 @@
+"""Who reaches whom, end to end: the exact packets of every ordered pair of endpoints that can open a connection."""
+
+from __future__ import annotations
+
+import collections
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+
+from infra.audit import expected, packets
+from infra.audit.declared import Allowed
+from infra.audit.filters import Filtered
+from infra.audit.model import FlowReference, Pair, Passing
+from infra.audit.model import PacketRange as Range
+from infra.audit.nft.keys import ICMP
+from infra.audit.packets import (
+    DESTINATION,
+    FAMILY,
+    ICMP_TYPE,
+    INCOMING,
+    IPV4,
+    IPV6,
+    NEW,
+    NONE,
+    OUTGOING,
+    PORT,
+    PROTOCOL,
+    SOURCE,
+    STATE,
+    Interval,
+    Node,
+)
+from infra.audit.topology import Machine, Topology
+
+_NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
+_Found = dict[tuple[str, str], dict[tuple[Allowed | None, tuple[str, ...]], set[Range]]]
+
+
+def of_declaration(topology: Topology, allowed: Iterable[Allowed]) -> tuple[Pair, ...]:
+    """Return the pairs as declared."""
+    found: _Found = {}
+    for one in allowed:
+        if one.target is None:
+            continue
+        node = packets.boxes(expected.opened(one))
+        target = topology.who(one.target_segment, int(one.target))
+        for segment in one.source_segments:
+            _add(topology, found, node, one, (segment, (), target))
+    return _sorted(found)
+
+
+def sets_of_declaration(topology: Topology, allowed: Iterable[Allowed]) -> Mapping[tuple[str, str], Node]:
+    """Return the packets of every pair as one set, for comparison."""
+    found: dict[tuple[str, str], Node] = {}
+    for one in allowed:
+        if one.target is None:
+            continue
+        target = topology.who(one.target_segment, int(one.target))
+        for segment in one.source_segments:
+            for box in expected.opened(one):
+                for first, last, source in topology.overlapping(segment, box[SOURCE]):
+                    own = (max(first, box[SOURCE][0]), min(last, box[SOURCE][1]))
+                    part = packets.box({**box, SOURCE: own})
+                    found[source, target] = found.get((source, target), NONE) | part
+    return found
+
+
+def ranges(node: Node) -> tuple[Range, ...]:
+    """Return a set as people write it, sorted."""
+    rows = []
+    for box in packets.split(node):
+        family = box.get(FAMILY, (IPV4, IPV4))[0]
+        last = packets.V4_LAST if family == IPV4 else packets.V6_LAST
+        rows.append(_range(box, family, box.get(SOURCE, (0, last))))
+    return tuple(sorted(rows))
+
+
+def of_rules(
+    topology: Topology, filtered: Mapping[str, Filtered], allowed: Mapping[str, Sequence[Allowed]]
+) -> tuple[Pair, ...]:
+    """Return the pairs as the rules of all machines together let them be."""
+    found: _Found = {}
+    opened = {name: (one, _new(one, "input")) for name, one in filtered.items()}
+    for name, (one, opening) in opened.items():
+        machine = one.machine
+        # On one segment nobody stands between, but the receiver itself.
+        for card in machine.cards:
+            taken = packets.select(opening, INCOMING, one.cards.number(card.name))
+            taken = taken & _at(machine, card.segment)
+            if taken:
+                _attribute(topology, found, taken, allowed.get(name, ()), (card.segment, (), machine.name))
+        for wanted in allowed.get(name, ()):
+            _sent(topology, found, one, wanted)
+        if not machine.forwards:
+            continue
+        passing = _new(one, "forward") & expected.routed(machine, one.cards)
+        segments = {one.cards.number(card.name): card.segment for card in machine.cards}
+        for incoming, by_in in packets.values(passing, INCOMING):
+            for outgoing, rest in packets.values(by_in, OUTGOING):
+                if incoming not in segments or outgoing not in segments:
+                    continue
+                here, there = segments[incoming], segments[outgoing]
+                _through(topology, opened, allowed, found, (one, here, there, rest))
+    return _sorted(found)
+
+
+def _sent(topology: Topology, found: _Found, sender: Filtered, one: Allowed) -> None:
+    """Add what a machine opens towards those whose filters are not ours: stations and the carriers' edges."""
+    card = next((c for s in one.source_segments if (c := sender.machine.card_on(s)) is not None), None)
+    if one.target is None or card is None or (one.target_segment, int(one.target)) in topology.holders:
+        return
+    sent = packets.select(sender.at("output").passing.may, STATE, NEW)
+    sent = packets.select(packets.select(sent, INCOMING, 0), OUTGOING, sender.cards.number(card.name))
+    part = sent & packets.boxes(expected.opened(one))
+    if part and any(source[0] in card.own for source in one.sources):
+        _add(topology, found, part, one, (card.segment, (), topology.who(one.target_segment, int(one.target))))
+
+
+def _through(
+    topology: Topology,
+    filtered: Mapping[str, tuple[Filtered, Node]],
+    allowed: Mapping[str, Sequence[Allowed]],
+    found: _Found,
+    step: tuple[Filtered, str, str, Node],
+) -> None:
+    """Follow what a gateway passes on to whoever takes it in on the next segment."""
+    gateway, here, there, rest = step
+    name = gateway.machine.name
+    if topology.network.segment_by_name[there].kind == "line":
+        _attribute(topology, found, rest, allowed.get(name, ()), (here, (name,), there))
+        return
+    for other in topology.machines_by_segment.get(there, ()):
+        if other.name == name or other.name not in filtered:
+            continue
+        at = rest & _at(other, there)
+        if at:
+            card = other.card_on(there)
+            number = filtered[other.name][0].cards.number(card.name) if card else 0
+            taken = at & packets.select(filtered[other.name][1], INCOMING, number)
+            if taken:
+                _attribute(topology, found, taken, allowed.get(other.name, ()), (here, (name,), other.name))
+
+
+def _new(one: Filtered, place: str) -> Node:
+    """Return what opens a connection at ``place`` of a machine; the state and, of input, the card out are settled."""
+    judged = one.at("forward" if place == "forward" else "input")
+    node = packets.select(judged.passing.may, STATE, NEW)
+    return node if place == "forward" else packets.select(node, OUTGOING, 0)
+
+
+def _at(machine: Machine, segment: str) -> Node:
+    card = machine.card_on(segment)
+    numbers = [int(address) for address in card.addresses] if card else []
+    return packets.boxes({FAMILY: (IPV4, IPV4), DESTINATION: (n, n)} for n in numbers)
+
+
+def _attribute(
+    topology: Topology,
+    found: _Found,
+    node: Node,
+    allowed: Sequence[Allowed],
+    way: tuple[str, tuple[str, ...], str],
+) -> None:
+    """Divide packets among the flows that declare them; what is left has none."""
+    here = way[0]
+    # What is sent to a group is listed once, with the receiver's own address.
+    for one in sorted(allowed, key=lambda one: one.target is None):
+        part = node & packets.boxes(expected.opened(one))
+        if part:
+            node = node - part
+            # A neighbour on the receiver's segment who writes a far sender into his packets is no pair of endpoints:
+            # no filter of the receiver can tell him from the gateway.
+            if one.target is not None and here in one.source_segments:
+                _add(topology, found, part, one, way)
+    if node:
+        _add(topology, found, node, None, way)
+
+
+def _add(
+    topology: Topology, found: _Found, node: Node, one: Allowed | None, way: tuple[str, tuple[str, ...], str]
+) -> None:
+    here, through, there = way
+    direct = not through
+    for box in packets.split(node):
+        family = box.get(FAMILY, (IPV4, IPV4))[0]
+        last = packets.V4_LAST if family == IPV4 else packets.V6_LAST
+        low, high = box.get(SOURCE, (0, last))
+        senders = topology.overlapping(here, (low, high)) if family == IPV4 else []
+        if one is None and direct:
+            senders = [s for s in senders if not s[2].startswith("office:")]  # those come through a gateway
+        covered = [(max(low, first), min(high, end), name) for first, end, name in senders]
+        if not covered or (one is None and not _covers(covered, (low, high))):
+            covered.append((low, high, topology.unknown(here)))
+        for first, end, name in covered:
+            target = there
+            if there in topology.network.segment_by_name or one is not None or there in topology.machines:
+                target = _target(topology, there, box, one)
+            if name != target:
+                key = (name, target)
+                rows = found.setdefault(key, {}).setdefault((one, (name, *through, target)), set())
+                rows.add(_range(box, family, (first, end)))
+
+
+def _target(topology: Topology, there: str, box: Mapping[int, Interval], one: Allowed | None) -> str:
+    """Return whose the destination is."""
+    if one is not None and one.target is not None:
+        return topology.who(one.target_segment, int(one.target))
+    address = box.get(DESTINATION, (0, 0))[0]
+    if there in topology.machines:
+        for card in topology.machines[there].cards:
+            if any(int(own) == address for own in card.addresses):
+                return topology.who(card.segment, address)
+        return there
+    return topology.who(there, address, box.get(FAMILY, (IPV4, IPV4))[0])
+
+
+def _covers(covered: Sequence[tuple[int, int, str]], whole: Interval) -> bool:
+    reached = whole[0] - 1
+    for first, end, _ in sorted(covered):
+        if first > reached + 1:
+            return False
+        reached = max(reached, end)
+    return reached >= whole[1]
+
+
+def _range(box: Mapping[int, Interval], family: int, source: Interval) -> Range:
+    protocols = box.get(PROTOCOL, (0, 255))
+    last = packets.V4_LAST if family == IPV4 else packets.V6_LAST
+    field = ICMP_TYPE if protocols == (ICMP, ICMP) else PORT
+    return Range(
+        protocol=_NAMES.get(protocols[0], str(protocols[0]))
+        if protocols[0] == protocols[1]
+        else "any"
+        if protocols == (0, 255)
+        else f"{protocols[0]}-{protocols[1]}",
+        sources=addresses(family, source),
+        destinations=addresses(family, box.get(DESTINATION, (0, last))),
+        ports=_numbers(box.get(field)),
+    )
+
+
+def addresses(family: int, interval: Interval) -> str:
+    """Return an interval of addresses as one address, one prefix, or first and last; ``any`` for all."""
+    low, high = interval
+    if (low, high) == (0, packets.V4_LAST if family == IPV4 else packets.V6_LAST):
+        return "any"
+    kind = ipaddress.IPv6Address if family == IPV6 else ipaddress.IPv4Address
+    if low == high:
+        return str(kind(low))
+    size = high - low + 1
+    if size & (size - 1) == 0 and low % size == 0:
+        return f"{kind(low)}/{(128 if family == IPV6 else 32) - size.bit_length() + 1}"
+    return f"{kind(low)}-{kind(high)}"
+
+
+def _numbers(interval: Interval | None) -> str:
+    if interval is None:
+        return "any"
+    return str(interval[0]) if interval[0] == interval[1] else f"{interval[0]}-{interval[1]}"
+
+
+def _sorted(found: _Found) -> tuple[Pair, ...]:
+    pairs: list[Pair] = []
+    for (source, target), rows in sorted(found.items()):
+        merged: dict[tuple[Allowed | None, tuple[Range, ...]], tuple[str, ...]] = {}
+        for (one, path), ranges in rows.items():
+            merged.setdefault((one, tuple(sorted(ranges))), path)  # the second of a pair passes the same
+        by_flow: dict[FlowReference | None, list[tuple[tuple[Range, ...], tuple[str, ...]]]]
+        by_flow = collections.defaultdict(list)
+        for (one, own), path in merged.items():
+            by_flow[one.flow if one else None].append((own, path))
+        passing = [
+            Passing(
+                packets=tuple(sorted({r for ranges, _ in parts for r in ranges})),
+                flow=flow,
+                path=parts[0][1],
+            )
+            for flow, parts in by_flow.items()
+        ]
+        passing.sort(key=lambda one: (one.packets, str(one.flow)))
+        pairs.append(Pair(source=source, target=target, passing=tuple(passing)))
+    return tuple(pairs)

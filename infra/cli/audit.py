@@ -1,0 +1,134 @@
+"""``kumiai audit``."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from infra.cli import common
+
+if TYPE_CHECKING:
+    import datetime
+
+    from infra.audit.model import Audit, Listing
+    from infra.plan.model import Plan
+
+LevelName = Literal["declared", "rendered", "all"]
+_EARLIER_S = 30.0
+
+
+def command(
+    stack: common.StackArgument,
+    *,
+    level: Annotated[
+        LevelName,
+        typer.Option("--level", help="What to compare: the declaration with the domain's rules, rule files with it."),
+    ] = "all",
+    rendered: Annotated[
+        pathlib.Path | None,
+        typer.Option("--rendered", metavar="DIR", help="Rule files DIR/NODE/etc/nftables.conf from anywhere."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="FILE|REV", help="Which pairs gained or lost packets since then."),
+    ] = None,
+    as_json: common.JsonFlag = False,
+    as_of: common.AsOfOption = None,
+) -> None:
+    """Say exactly which packets can pass between whom, and whether that is what was declared.
+
+    Example: kumiai audit demo --level rendered --rendered taken-from-the-gateways
+    """
+    import infra.plan
+    from infra.audit import document
+    from infra.report import audit_text
+    from network.errors import InputError, OperationError
+
+    stack_file, day = common.stack_file(stack), common.as_of_date(as_of)
+    if against is not None:
+        _compare(stack_file, day, against, as_json=as_json)
+        return
+    if rendered is not None and level == "declared":
+        raise InputError("--rendered DIR is for --level rendered")
+    if rendered is not None and not rendered.is_dir():
+        raise InputError(f"--rendered {rendered}: no such folder")
+    plan = infra.plan.compute(stack_file, day).plan
+    levels = ("declared", "rendered") if level == "all" else (level,)
+    audits = [_audit(plan, stack_file, name, rendered) for name in levels]
+    if as_json:
+        common.print_json(document.document(audits[0]) if len(audits) == 1 else document.together(audits))
+    else:
+        for audit in audits:
+            audit_text.print_audit(common.out, audit)
+    failed = [audit for audit in audits if audit.verdict == "fail"]
+    if failed:
+        count = sum(len(audit.violations) + len(audit.missing) for audit in failed)
+        found = f"{count} findings" if count else "nothing was examined"
+        raise OperationError(f"{plan.stack}: {found} ({', '.join(audit.level for audit in failed)})")
+
+
+def _compare(stack_file: pathlib.Path, day: datetime.date, since: str, *, as_json: bool) -> None:
+    import tempfile
+
+    import infra.plan
+    from infra.audit import against, document
+    from infra.report import audit_text
+
+    with tempfile.TemporaryDirectory() as folder:
+        before = infra.plan.compute(_earlier(stack_file, since, pathlib.Path(folder)), day).plan
+    found = against.changes(before, infra.plan.compute(stack_file, day).plan)
+    if as_json:
+        common.print_json(document.changes(found, stack_file.stem, since))
+    else:
+        audit_text.print_changes(common.out, found, stack_file.stem, since)
+
+
+def _earlier(stack_file: pathlib.Path, since: str, folder: pathlib.Path) -> pathlib.Path:
+    """Return the stack file to compare with: a file, or that of a revision, written to ``folder`` with its lock."""
+    from infra.process import probe
+    from network.errors import InputError
+
+    if pathlib.Path(since).is_file():
+        return pathlib.Path(since)
+    if since.startswith("-"):
+        raise InputError(f"--against {since}: neither a file nor a revision")
+    where = stack_file.resolve().parent
+    for name in (stack_file.name, f"{stack_file.stem}.lock.yaml", f"{stack_file.stem}.links.yaml"):
+        done = probe("git", "-C", str(where), "show", f"{since}:./{name}", timeout_s=_EARLIER_S)
+        if done.ok:
+            (folder / name).write_text(done.stdout, encoding="utf-8")
+        elif name == stack_file.name:
+            said = next(iter(done.stderr.strip().splitlines()), "git is missing or this is no repository")
+            raise InputError(f"--against {since}: neither a file nor a revision that holds {name} ({said})")
+    return folder / stack_file.name
+
+
+def _audit(plan: Plan, stack_file: pathlib.Path, level: str, folder: pathlib.Path | None) -> Audit:
+    from infra.audit import check
+    from infra.declaration.load import load
+
+    if level == "declared":
+        models = {member.id: member.model for member in load(stack_file).members}
+        return check.audit_declared(plan, models)
+    return check.audit_rules(plan, _listings(plan, folder))
+
+
+def _listings(plan: Plan, folder: pathlib.Path | None) -> dict[str, Listing]:
+    """Return the rules that were given, or else those that would be written."""
+    from infra.audit import sandbox
+    from infra.audit.model import Listing
+
+    cards = {node.name: [card.name for card in node.interfaces] for node in plan.network.nodes}
+    if folder is not None:
+        unknown = {
+            path.name: Listing(text=None, digest=None)
+            for path in folder.iterdir()
+            if path.name not in cards and (path / sandbox.RULES).exists()
+        }
+        return {**sandbox.load_files(folder, cards), **unknown}
+    from network.render import nftables, render_all
+
+    texts = {name: files[nftables.RULES] for name, files in render_all(plan.network).items()}
+    return dict(sandbox.load_texts(texts, cards))
