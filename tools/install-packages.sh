@@ -29,6 +29,8 @@ xsltproc                    libvirt plugin: what its own fields cannot say
 xz-utils                    image build: compressed parts
 '
 test_packages='
+chromium                    the audit report, looked at as a person does
+fonts-noto-cjk              the audit report: Japanese
 haproxy                     accepts what is rendered, and passes requests on
 keepalived                  accepts what is rendered, and moves an address
 openssl                     certificates of tests

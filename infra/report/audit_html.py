@@ -16,9 +16,8 @@ from collections.abc import Iterable, Sequence
 import jinja2
 import markupsafe
 
-from infra.audit import changes as comparison
-from infra.audit.changes import Change
-from infra.audit.model import Audit
+from infra.audit import changes as changes_of_levels
+from infra.audit.model import Audit, Change
 from infra.drills.model import Result
 from infra.plan.impact import Impact
 from infra.plan.model import Plan
@@ -56,7 +55,7 @@ def render(
             changes=changes,
             against=against,
             levels=tuple(
-                (first, second, comparison.changes(first, second))
+                (first, second, changes_of_levels.between(first, second))
                 for first, second in itertools.pairwise(view.audits)
                 if first.pairs and second.pairs
             ),

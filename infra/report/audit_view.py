@@ -256,6 +256,20 @@ class View:
             days_left=self.days_left(flow),
         )
 
+    def flows_between(self, source: str, target: str) -> tuple[FlowReference, ...]:
+        """Return what declares packets from ``source`` to ``target``, at any level."""
+        return self._flows.get((source, target), ())
+
+    @functools.cached_property
+    def _flows(self) -> Mapping[tuple[str, str], tuple[FlowReference, ...]]:
+        found: dict[tuple[str, str], dict[FlowReference, None]] = collections.defaultdict(dict)
+        for audit in self.audits:
+            for pair in audit.pairs:
+                for passing in pair.passing:
+                    if passing.flow is not None:
+                        found[pair.source, pair.target][passing.flow] = None
+        return {pair: tuple(flows) for pair, flows in found.items()}
+
     def days_left(self, flow: FlowReference | None) -> int | None:
         """Return the days from the day of the audit to the last day of ``flow``."""
         return None if flow is None or flow.expires is None else (flow.expires - self.reference.as_of).days

@@ -1,4 +1,4 @@
-"""Audits for the tests of reports: what a plan declares, as a level would find it, without any rules behind it."""
+"""Plans and audits for the tests of reports."""
 
 from __future__ import annotations
 
@@ -7,35 +7,22 @@ import datetime
 import functools
 import pathlib
 import time
-from collections import defaultdict
+from collections.abc import Callable
 from ipaddress import IPv4Address
+from typing import Any
 
 import infra.plan
-from infra.audit.declared import Allowed, declared
-from infra.audit.model import (
-    Audit,
-    Control,
-    Examined,
-    FlowReference,
-    Level,
-    Packet,
-    PacketRange,
-    Pair,
-    Passing,
-    TwoStep,
-    UnusedRule,
-    Violation,
-)
-from infra.audit.topology import Topology
+from infra.audit import check, sandbox
+from infra.audit.model import Audit, Level, Packet, TwoStep, UnusedRule, Violation
 from infra.declaration.model import Declaration
-from infra.plan import build, document
+from infra.plan import build
 from infra.plan.lock import Lock
 from infra.plan.model import Plan
+from network.render import nftables, render_all
 from tests.plan import factory
 
 ROOT = pathlib.Path(__file__).parents[2]
 DAY = datetime.date(2026, 4, 1)
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
 
 
 @functools.cache
@@ -81,103 +68,34 @@ def _handoff(number: int) -> factory.Data:
     return {"prefix": f"{IPv4Address(first)}/29", "peer": peer, "local": [one, other], "vip": vip, "routing": "static"}
 
 
-def audit(plan: Plan, level: Level = "declared", **more: object) -> Audit:
-    """Return a level that found exactly what ``plan`` declares; ``more`` replaces fields."""
-    topology = Topology(plan.network)
-    pairs: dict[tuple[str, str], dict[tuple[FlowReference, tuple[str, ...]], set[PacketRange]]] = defaultdict(dict)
-    for one in declared(plan.network).allowed:
-        if one.target is None:
-            continue
-        target = topology.who(one.target_segment, int(one.target))
-        for prefix in one.sources:
-            for segment in one.source_segments:
-                source = topology.who(segment, int(prefix.network_address))
-                path = (source, *_through(topology, one, segment), target)
-                here = pairs[source, target].setdefault((one.flow, path), set())
-                here.add(
-                    PacketRange(
-                        protocol=_PROTOCOLS.get(one.protocol, str(one.protocol)),
-                        sources=str(prefix.network_address) if prefix.prefixlen == 32 else str(prefix),
-                        destinations=str(one.target),
-                        ports=_ports(one),
-                    )
-                )
-    rendered = level != "declared"
-    found = Audit(
-        stack=plan.stack,
-        title=plan.title,
-        level=level,
-        as_of=plan.as_of,
-        digest=document.document(plan)["digest"],
-        inputs={f"{node.name}/etc/nftables.conf": f"sha256:{node.name:0>64}" for node in plan.nodes}
-        if rendered
-        else {},
-        examined=Examined(
-            pairs=topology.pairs,
-            classes=len(topology.classes),
-            rules=100 if rendered else 0,
-            packet_classes=1000 if rendered else 0,
-            machines=len(plan.nodes),
-        ),
-        endpoints=topology.endpoints,
-        classes=topology.classes,
-        pairs=tuple(
-            Pair(
-                source=source,
-                target=target,
-                passing=tuple(
-                    Passing(packets=tuple(sorted(ranges)), flow=flow, path=path)
-                    for (flow, path), ranges in passing.items()
-                ),
-            )
-            for (source, target), passing in sorted(pairs.items())
-        ),
-        violations=(),
-        missing=(),
-        unused_rules=(),
-        two_steps=(),
-        expiring=(),
-        controls=CONTROLS,
-    )
-    return dataclasses.replace(found, **more)  # type: ignore[arg-type]  # a test knows the fields
+@functools.cache
+def _declared(plan_of: Callable[[], Plan]) -> Audit:
+    plan = plan_of()
+    return check.audit_declared(plan, dict.fromkeys(plan.members, "alpha"))
 
 
-def _through(topology: Topology, one: Allowed, segment: str) -> tuple[str, ...]:
-    if segment == one.target_segment:
-        return ()
-    machines = topology.machines_by_segment
-    return tuple(m.name for m in machines[segment] if m.forwards and m in machines[one.target_segment])[:1]
+def audit(plan_of: Callable[[], Plan] = demo, level: Level = "declared", **more: Any) -> Audit:
+    """Return the declared level of a plan; of another level, what it would be if that found just the same.
+
+    ``more`` replaces fields.
+    """
+    found = _declared(plan_of)
+    if level != "declared":
+        looked = dataclasses.replace(found.examined, rules=100)
+        inputs = {name: f"sha256:{name:0>64}" for name in plan_of().network.node_by_name}
+        found = dataclasses.replace(found, level=level, examined=looked, inputs=inputs)
+    return dataclasses.replace(found, **more)
 
 
-def _ports(one: Allowed) -> str:
-    if one.protocol == 1:
-        return "8"
-    if one.ports is None:
-        return "any"
-    first, last = one.ports
-    return str(first) if first == last else f"{first}-{last}"
+@functools.cache
+def rendered(plan_of: Callable[[], Plan] = demo) -> Audit:
+    """Return the rendered level; needs what a sandbox needs."""
+    network = plan_of().network
+    cards = {node.name: [card.name for card in node.interfaces] for node in network.nodes}
+    texts = {name: files[nftables.RULES] for name, files in render_all(network).items()}
+    return check.audit_rules(plan_of(), sandbox.load_texts(texts, cards))
 
 
-CONTROLS = (
-    Control(
-        id="CLD.9.5.1",
-        framework="ISO/IEC 27017:2015",
-        title="Segregation in virtual computing environments",
-        title_ja="仮想コンピューティング環境における分離",
-        status="met",
-        evidence="no packet passes between members",
-        evidence_ja="団体の間を通るパケットはない",
-    ),
-    Control(
-        id="SC-7(5)",
-        framework="NIST SP 800-53 Rev. 5",
-        title="Deny by Default — Allow by Exception",
-        title_ja="既定拒否・例外許可",
-        status="met",
-        evidence="the default of every filter is drop",
-        evidence_ja="どのフィルタも既定は破棄",
-    ),
-)
 VIOLATION = Violation(
     kind="not_declared",
     severity="critical",
