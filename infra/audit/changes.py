@@ -17,7 +17,7 @@ _ANY = "any"
 
 
 def between(first: Audit, second: Audit) -> tuple[Change, ...]:
-    """Return what ``second`` has more (gained) and less (lost) than ``first``, by pair; pairs that agree are left out."""
+    """Return what ``second`` has more (gained) and less (lost) than ``first``; pairs that agree are left out."""
     old, new = _by_pair(first), _by_pair(second)
     found = []
     for source, target in sorted({*old, *new}):

@@ -23,11 +23,11 @@ def write(
     changes: Sequence[Change] | None = None,
     against: str = "",
 ) -> tuple[pathlib.Path, ...]:
-    """Write audit.html, audit.json and oscal.json into ``folder``, which is made, and return the paths of what was written.
+    """Write audit.html, audit.json and oscal.json into ``folder``, which is made; return the paths that were written.
 
-    ``audits`` are the levels that were examined, at least one, in their order. ``changes`` are those since the declaration
-    that ``against`` names. Without OSCAL's library, which is optional, there is no oscal.json: the caller says why
-    (:data:`infra.report.oscal.MISSING`).
+    ``audits`` are the levels that were examined, at least one, in their order. ``changes`` are those since the
+    declaration that ``against`` names. Without OSCAL's library, which is optional, there is no oscal.json: the caller
+    says why (:data:`infra.report.oscal.MISSING`).
     """
     texts = {
         "audit.html": audit_html.render(

@@ -32,6 +32,7 @@ def render(
     plan: Plan,
     impacts: Iterable[Impact] = (),
     drills: Iterable[Result] = (),
+    *,
     changes: Sequence[Change] | None = None,
     against: str = "",
 ) -> str:

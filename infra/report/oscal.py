@@ -1,9 +1,10 @@
 """Audits as NIST OSCAL assessment results, for tools that read those.
 
-One result a level. Every control is reviewed; what the level says about it is an observation, and a finding where it says
-"met" or "not met" (OSCAL has no third state). Every violation and every missing flow is an observation of its own, which
-the findings of controls that are not met refer to. The library checks the document against OSCAL's own model; it is the
-optional extra ``oscal``. The same audits give the same bytes: identifiers are derived from names (RFC 9562, version 5).
+One result a level. Every control is reviewed; what the level says about it is an observation, and a finding where it
+says "met" or "not met" (OSCAL has no third state). Every violation and every missing flow is an observation of its own,
+which the findings of controls that are not met refer to. The library checks the document against OSCAL's own model; it
+is the optional extra ``oscal``. The same audits give the same bytes: identifiers are derived from names (RFC 9562,
+version 5).
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ def _result(audit: Audit, key: str) -> Document:
     result: Document = {
         "uuid": _uuid(key),
         "title": f"Level {audit.level}: {audit.verdict}",
-        "description": f"{audit.examined.pairs} ordered pairs of endpoints and {audit.examined.rules} rules were examined; "
-        f"{len(audit.violations)} violations, {len(audit.missing)} declared flows that do not pass.",
+        "description": f"{audit.examined.pairs} ordered pairs of endpoints and {audit.examined.rules} rules were "
+        f"examined; {len(audit.violations)} violations, {len(audit.missing)} declared flows that do not pass.",
         "start": _moment(audit),
         "props": [
             _property("verdict", audit.verdict),

@@ -18,9 +18,7 @@ def tcp(ports: str, sources: str = "10.1.0.0/24", destinations: str = "172.16.0.
 
 
 def passing(*ranges: PacketRange, source: str = "a", target: str = "b") -> Audit:
-    found = Pair(
-        source=source, target=target, passing=(Passing(packets=ranges, flow=None, path=(source, target)),)
-    )
+    found = Pair(source=source, target=target, passing=(Passing(packets=ranges, flow=None, path=(source, target)),))
     return dataclasses.replace(audits.audit(), pairs=(found,))
 
 

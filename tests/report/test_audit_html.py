@@ -159,9 +159,7 @@ def test_what_is_missing_unused_or_takes_two_steps_is_listed() -> None:
     packet = Packet(protocol="tcp", source="10.1.0.1", destination="172.16.0.68", port=443)
     missing = Missing(level="rendered", flow=flow, packet=packet, path=("a", "b"), rule="drop", reason="no rule")
     text = page(
-        audits.audit(
-            level="rendered", missing=(missing,), unused_rules=(audits.UNUSED,), two_steps=(audits.TWO_STEP,)
-        )
+        audits.audit(level="rendered", missing=(missing,), unused_rules=(audits.UNUSED,), two_steps=(audits.TWO_STEP,))
     )
     assert "tcp 10.1.0.1 -> 172.16.0.68:443" in text
     assert "dc1-gw1b chain forward: element 7" in text
@@ -188,9 +186,7 @@ def test_text_of_others_stays_text() -> None:
     members = {member: EVIL + member for member in plan.members}
     services = {service: EVIL for service in plan.services}
     evil_plan = dataclasses.replace(plan, members=members, services=services, assumed=(EVIL,), expired=(EVIL,))
-    violation = dataclasses.replace(
-        audits.VIOLATION, reason=EVIL, rule=EVIL, path=(EVIL,), source=EVIL, target=EVIL
-    )
+    violation = dataclasses.replace(audits.VIOLATION, reason=EVIL, rule=EVIL, path=(EVIL,), source=EVIL, target=EVIL)
     first = audits.audit()
     pairs = tuple(
         dataclasses.replace(
@@ -216,9 +212,7 @@ def test_text_of_others_stays_text() -> None:
     )
     drill = dataclasses.replace(DRILL, subject=EVIL, fault=EVIL, findings=(EVIL,))
     change = Change(source=EVIL, target=EVIL, gained=(), lost=())
-    text = audit_html.render(
-        (audit,), evil_plan, impact.every(evil_plan), (drill,), changes=(change,), against=EVIL
-    )
+    text = audit_html.render((audit,), evil_plan, impact.every(evil_plan), (drill,), changes=(change,), against=EVIL)
     assert text.count("<script>") == 1, "the report's own"
     assert "alert(1)</script>" not in text
     assert text.count(html.escape("<script>alert(1)</script>")) > 20
@@ -239,7 +233,9 @@ def test_the_policy_allows_the_one_style_and_the_one_script_that_are_there() -> 
 
 def test_every_link_leads_to_something_and_every_name_is_there_once() -> None:
     tree = lxml.html.fromstring(
-        audit_html.render((audits.audit(), audits.audit(level="rendered", violations=(audits.VIOLATION,))), audits.demo())
+        audit_html.render(
+            (audits.audit(), audits.audit(level="rendered", violations=(audits.VIOLATION,))), audits.demo()
+        )
     )
     names = tree.xpath("//@id")
     assert len(names) == len(set(names))

@@ -11,9 +11,7 @@ from tests.report import audits
 
 
 def marks(matrix: Matrix) -> dict[tuple[str, str], str]:
-    return {
-        (cell.source.key, cell.target.key): cell.mark for row in matrix.rows for cell in row if cell.mark != "none"
-    }
+    return {(cell.source.key, cell.target.key): cell.mark for row in matrix.rows for cell in row if cell.mark != "none"}
 
 
 def test_members_meet_themselves_what_is_shared_and_the_platform_only() -> None:

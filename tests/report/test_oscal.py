@@ -15,6 +15,7 @@ from network.errors import EnvironmentLackError
 from tests.report import audits
 
 trestle = pytest.importorskip("trestle.oscal", reason="compliance-trestle is optional")
+AssessmentResults = pytest.importorskip("trestle.oscal.assessment_results").AssessmentResults
 
 MET, NOT_MET, UNSEEN = (
     Control(
@@ -49,8 +50,6 @@ def failed() -> dict[str, Any]:
 
 
 def test_the_library_reads_back_what_was_written(tmp_path: pathlib.Path) -> None:
-    from trestle.oscal.assessment_results import AssessmentResults
-
     path = tmp_path / "oscal.json"
     path.write_text(oscal.assessment_results([audits.audit(), audits.audit(level="rendered")]), encoding="utf-8")
     read = AssessmentResults.oscal_read(path)
