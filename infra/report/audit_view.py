@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from infra.audit.model import Audit, Control, Endpoint, FlowReference, PacketRange, Violation
 from infra.plan.model import Plan
@@ -40,6 +40,7 @@ class Connection:
     targets: tuple[str, ...]
     packets: tuple[PacketRange, ...]
     flow: FlowReference | None
+    """Without its ends where it follows from the services; None: nothing declares it."""
     through: tuple[str, ...]
     """Machines that pass it on."""
     days_left: int | None
@@ -132,6 +133,23 @@ class Answer:
     """None: not examined, or for a person to judge."""
 
 
+class _Purpose(NamedTuple):
+    """What connections of one row have in common."""
+
+    flow: FlowReference | None
+    source_party: Party
+    target_party: Party
+    source_zone: Party
+    target_zone: Party
+    through: tuple[str, ...]
+    ports: tuple[tuple[str, str], ...]
+
+
+def _purpose_of(flow: FlowReference | None) -> FlowReference | None:
+    """Return ``flow``; of one that follows from the services, whose ends the row lists, only what it is for."""
+    return flow if flow is None or flow.declared else dataclasses.replace(flow, source="", target="")
+
+
 class View:
     """Everything that the template asks for."""
 
@@ -194,30 +212,26 @@ class View:
     @functools.cached_property
     def connections(self) -> tuple[Connection, ...]:
         """Everything that passes at the reference level, each purpose once."""
-        found: dict[tuple[object, ...], dict[str, dict[str, list[PacketRange]]]] = {}
-        flows: dict[tuple[object, ...], FlowReference | None] = {}
+        found: dict[_Purpose, dict[str, dict[str, list[PacketRange]]]] = {}
         for pair in self.reference.pairs:
             for passing in pair.passing:
-                key = (
-                    str(passing.flow),
-                    self.party(pair.source),
-                    self.party(pair.target),
-                    self.zone(pair.source),
-                    self.zone(pair.target),
-                    passing.path[1:-1],
-                    tuple(sorted({(p.protocol, p.ports) for p in passing.packets})),
-                    None if passing.flow is None else (passing.flow.kind, passing.flow.reason),
+                purpose = _Purpose(
+                    flow=_purpose_of(passing.flow),
+                    source_party=self.party(pair.source),
+                    target_party=self.party(pair.target),
+                    source_zone=self.zone(pair.source),
+                    target_zone=self.zone(pair.target),
+                    through=passing.path[1:-1],
+                    ports=tuple(sorted({(one.protocol, one.ports) for one in passing.packets})),
                 )
-                flows[key] = passing.flow
-                targets = found.setdefault(key, {})
+                targets = found.setdefault(purpose, {})
                 targets.setdefault(pair.target, {}).setdefault(pair.source, []).extend(passing.packets)
         drafts: list[Connection] = []
-        for key, targets in found.items():
+        for purpose, targets in found.items():
             together: dict[tuple[str, ...], list[str]] = collections.defaultdict(list)
             for target, sources in targets.items():
                 together[tuple(sorted(sources))].append(target)
-            for names, into in together.items():
-                drafts.append(self._connection(key, flows[key], names, sorted(into), targets))
+            drafts += [self._connection(purpose, names, sorted(into), targets) for names, into in together.items()]
         order = {party.key: index for index, party in enumerate(self._parties)}
         drafts.sort(
             key=lambda one: (
@@ -234,26 +248,23 @@ class View:
 
     def _connection(
         self,
-        key: tuple[object, ...],
-        flow: FlowReference | None,
+        purpose: _Purpose,
         sources: Sequence[str],
         targets: Sequence[str],
         found: Mapping[str, Mapping[str, Sequence[PacketRange]]],
     ) -> Connection:
-        path = key[5]
-        assert isinstance(path, tuple)  # noqa: S101 - as it was made above
         return Connection(
             number=0,
-            source_party=self.party(sources[0]),
-            target_party=self.party(targets[0]),
-            source_zone=self.zone(sources[0]),
-            target_zone=self.zone(targets[0]),
+            source_party=purpose.source_party,
+            target_party=purpose.target_party,
+            source_zone=purpose.source_zone,
+            target_zone=purpose.target_zone,
             sources=tuple(sources),
             targets=tuple(targets),
-            packets=tuple(sorted({p for target in targets for source in sources for p in found[target][source]})),
-            flow=flow,
-            through=tuple(str(step) for step in path),
-            days_left=self.days_left(flow),
+            packets=tuple(sorted({one for target in targets for source in sources for one in found[target][source]})),
+            flow=purpose.flow,
+            through=purpose.through,
+            days_left=self.days_left(purpose.flow),
         )
 
     def flows_between(self, source: str, target: str) -> tuple[FlowReference, ...]:

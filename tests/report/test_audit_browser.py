@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from infra.plan import impact
 from infra.report import audit_html
 from tests.report import audits
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing; tools/install-packages.sh test")
-Page = playwright.Page
-Open = Callable[..., Page]
 TIMEOUT_MS = 120_000
 """Of one wait: a browser on a machine with other work is slow to start."""
 
@@ -32,8 +30,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    with playwright.sync_playwright() as driver:
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as driver:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         started = driver.chromium.launch(executable_path=CHROMIUM, args=arguments, timeout=TIMEOUT_MS)
         yield started
@@ -41,7 +39,7 @@ def browser() -> Iterator[playwright.Browser]:
 
 
 @pytest.fixture
-def opened(browser: playwright.Browser, report: pathlib.Path) -> Iterator[Page]:
+def opened(browser: Browser, report: pathlib.Path) -> Iterator[Page]:
     """The report in a window; whatever it asks for, and whatever it complains about, fails the test."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(TIMEOUT_MS)
@@ -61,7 +59,9 @@ def test_it_begins_with_the_verdict_in_japanese(opened: Page) -> None:
     assert opened.locator("html").get_attribute("lang") == "ja"
     assert opened.title() == "分離監査報告書: 錦町・都農町 総合行政システム (一台の機械で動く見本)"
     assert opened.locator(".verdict strong").inner_text() == "✕ 不適合"
-    assert opened.locator(".verdict").bounding_box()["y"] < 900 / 2
+    box = opened.locator(".verdict").bounding_box()
+    assert box is not None
+    assert box["y"] < 900 / 2
 
 
 def test_the_switch_changes_the_language_and_back(opened: Page) -> None:
@@ -122,7 +122,7 @@ def test_no_page_is_wider_than_its_window(opened: Page, width: int) -> None:
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_it_can_be_read_without_its_script(browser: playwright.Browser, report: pathlib.Path) -> None:
+def test_it_can_be_read_without_its_script(browser: Browser, report: pathlib.Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.set_default_timeout(TIMEOUT_MS)

@@ -8,6 +8,7 @@ import datetime
 import hashlib
 import html
 import re
+from typing import Any
 
 import lxml.html
 import pytest
@@ -72,8 +73,12 @@ def page(*found: Audit, language: str = "ja", **more: object) -> Seen:
     return seen(audit_html.render(found or (audits.audit(),), audits.demo(), **more), language)  # type: ignore[arg-type]
 
 
+def parsed(text: str) -> Any:
+    return lxml.html.fromstring(text)
+
+
 def seen(text: str, language: str = "ja") -> Seen:
-    tree = lxml.html.fromstring(text)
+    tree = parsed(text)
     other = "en" if language == "ja" else "ja"
     for hidden in tree.xpath(f"//script | //style | //*[contains(concat(' ', @class, ' '), ' {other} ')]"):
         hidden.drop_tree()
@@ -220,7 +225,7 @@ def test_text_of_others_stays_text() -> None:
 
 def test_the_policy_allows_the_one_style_and_the_one_script_that_are_there() -> None:
     text = audit_html.render((audits.audit(),), audits.demo())
-    tree = lxml.html.fromstring(text)
+    tree = parsed(text)
     (policy,) = tree.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")
     for element, directive in (("style", "style-src"), ("script", "script-src")):
         (inline,) = re.findall(rf"<{element}>(.*?)</{element}>", text, re.DOTALL)
@@ -232,7 +237,7 @@ def test_the_policy_allows_the_one_style_and_the_one_script_that_are_there() -> 
 
 
 def test_every_link_leads_to_something_and_every_name_is_there_once() -> None:
-    tree = lxml.html.fromstring(
+    tree = parsed(
         audit_html.render(
             (audits.audit(), audits.audit(level="rendered", violations=(audits.VIOLATION,))), audits.demo()
         )
