@@ -31,7 +31,8 @@
   for (const link of document.querySelectorAll("a.cell")) {
     link.addEventListener("click", (event) => {
       event.preventDefault();
-      dialog.querySelector("h2").replaceChildren(...[...link.querySelectorAll(".name")].map((n) => n.cloneNode(true)));
+      dialog.querySelector("h2").replaceChildren(
+        ...[...link.querySelector(".name").childNodes].map((node) => node.cloneNode(true)));
       fill(".found", copies(link.dataset.violations, "v"));
       fill(".passing", copies(link.dataset.connections, "c"));
       dialog.showModal();

@@ -105,6 +105,14 @@ class ControlRow:
     levels: tuple[tuple[str, Control], ...]
 
     @property
+    def evidence(self) -> tuple[tuple[tuple[str, ...], Control], ...]:
+        """What the levels say, those that say the same together."""
+        found: dict[Control, list[str]] = {}
+        for level, control in self.levels:
+            found.setdefault(control, []).append(level)
+        return tuple((tuple(levels), control) for control, levels in found.items())
+
+    @property
     def status(self) -> str:
         """Not met when one level says so, met when one does and none denies it."""
         found = {control.status for _, control in self.levels}

@@ -293,9 +293,9 @@ class _Site:
         title = self._plan.services[endpoint.service]
         count = len({*endpoint.load_balancer, *endpoint.application, *endpoint.database, *endpoint.witness})
         if endpoint.member is not None:
-            return Text(f"{title} ({count}台)", f"{title} ({count} VMs)")
+            return Text(f"{title} ({count}台)", f"{title} ({count} VM)")
         members = len(endpoint.participants)
-        return Text(f"{title} ({members}団体・{count}台)", f"{title} ({members} members, {count} VMs)")
+        return Text(f"{title} ({members}団体・{count}台)", f"{title} ({members} members, {count} VM)")
 
     def _row_wires(self, member: str, zone: str, y: float) -> None:
         """Draw the lane from the member's gateways to its own box of ``zone``."""
@@ -373,7 +373,7 @@ class _Site:
         x, width = self._gateway_x, self._bus_x + _BUS_W + len(self._zones) * (_ZONE_W + _GAP) - self._gateway_x - _GAP
         text = Text(
             f"管理端末 {station.ip}: 端末から各機械へ届き、機械どうしは届かない ({station.network})",
-            f"Station {station.ip}: reaches each machine; no machine reaches another ({station.network})",
+            f"Station {station.ip}: to each machine; no machine to another ({station.network})",
         )
         self._boxes.append(
             Box(

@@ -84,7 +84,8 @@ def test_a_cell_opens_what_passes_and_who_approved_it(opened: Page) -> None:
     dialog = opened.locator("dialog")
     assert dialog.is_visible()
     seen = dialog.inner_text()
-    assert "共用業務 (複数団体) → 錦町" in seen
+    assert dialog.locator("h2").inner_text() == "共用業務 (複数団体) → 錦町"
+    assert dialog.locator(".vh").count() == 0, "hidden text is for cells alone"
     assert "service:juki@each_member -> service:zaimu" in seen
     assert "住民税の収納連携" in seen
     assert "情報政策課" in seen
