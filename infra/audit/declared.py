@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from infra.audit.model import FlowReference
@@ -102,6 +102,17 @@ class _Reader:
         self._by_service: dict[str, list[ServiceEndpoint]] = collections.defaultdict(list)
         for endpoint in network.endpoints:
             self._by_service[endpoint.service].append(endpoint)
+        self._entrances = entrances(network)
+        self._lans: dict[tuple[str, str], set[IPv4Network]] = collections.defaultdict(set)
+        for lan in network.offices:
+            self._lans[lan.member, lan.zone].update(lan.prefixes)
+        self._stations = {site: network.management_segment(site).name for site in network.stations}
+        self._handoffs = {handoff.segment: (line, handoff) for line in network.lines for handoff in line.handoffs}
+        self._pairs: dict[str, list[NetworkNode]] = collections.defaultdict(list)
+        for node in network.nodes:
+            for segment in node.segments if node.role == "gateway" else ():
+                if network.segment_by_name[segment].kind == "sync":
+                    self._pairs[segment].append(node)
         self._unresolved: list[Unresolved] = []
 
     def everything(self) -> Declared:
@@ -179,13 +190,8 @@ class _Reader:
             names = side.endpoint.application
             addresses = sorted(self._address(name, side.endpoint.segment) for name in names)
             return (side.endpoint.segment,), tuple(IPv4Network(address) for address in addresses)
-        lans = {
-            prefix
-            for lan in self._network.offices
-            if (lan.member, lan.zone) == (side.member, side.zone)
-            for prefix in lan.prefixes
-        }
-        return entrances(self._network, side.member or "", side.zone or "", site), tuple(sorted(lans))
+        end = (side.member or "", side.zone or "")
+        return self._entrances.get((*end, site), ()), tuple(sorted(self._lans[end]))
 
     def _address(self, node: str, segment: str) -> IPv4Address:
         return self._network.node_by_name[node].interface(segment).address.ip
@@ -211,7 +217,7 @@ class _Reader:
 
     def _management(self, node: NetworkNode) -> Iterator[Allowed]:
         station = self._network.stations[node.site].ip
-        segment = self._network.management_segment(node.site).name
+        segment = self._stations[node.site]
         own, name = self._address(node.name, segment), f"station:{node.site}"
         yield _single(
             _implied(name, node.name, "management", "運用管理端末からの保守"), segment, station, own, ("tcp", _SSH)
@@ -220,24 +226,20 @@ class _Reader:
 
     def _gateway(self, node: NetworkNode) -> Iterator[Allowed]:
         """Routing with the carriers' edges, and what the two of a pair tell each other."""
-        for line in self._network.lines:
-            for handoff in line.handoffs:
-                if handoff.segment not in node.segments:
-                    continue
-                edge, own = handoff.peer, self._address(node.name, handoff.segment)
-                name = f"line:{line.name}" + (f"/{handoff.zone}" if handoff.zone else "")
-                flow = _implied(name, node.name, "routing", "回線事業者との経路交換")
-                if handoff.routing == "bgp":
-                    yield _single(flow, handoff.segment, edge, own, ("tcp", _BGP))
-                    yield _single(flow, handoff.segment, own, edge, ("tcp", _BGP))
-                if handoff.bfd:
-                    watched = (PROTOCOLS["udp"], (_BFD, _BFD))
-                    for sender, to in ((edge, node.name), (edge, own), (own, edge)):
-                        yield _each_packet(flow, handoff.segment, sender, to, watched)
-        for other in self._network.nodes:
-            shared = set(other.segments) & set(node.segments) if other.role == "gateway" else set()
-            for segment in shared:
-                if other.name != node.name and self._network.segment_by_name[segment].kind == "sync":
+        for line, handoff in (self._handoffs[name] for name in node.segments if name in self._handoffs):
+            edge, own = handoff.peer, self._address(node.name, handoff.segment)
+            name = f"line:{line.name}" + (f"/{handoff.zone}" if handoff.zone else "")
+            flow = _implied(name, node.name, "routing", "回線事業者との経路交換")
+            if handoff.routing == "bgp":
+                yield _single(flow, handoff.segment, edge, own, ("tcp", _BGP))
+                yield _single(flow, handoff.segment, own, edge, ("tcp", _BGP))
+            if handoff.bfd:
+                watched = (PROTOCOLS["udp"], (_BFD, _BFD))
+                for sender, to in ((edge, node.name), (edge, own), (own, edge)):
+                    yield _each_packet(flow, handoff.segment, sender, to, watched)
+        for segment in node.segments:
+            for other in self._pairs.get(segment, ()):
+                if other.name != node.name:
                     flow = _implied(node.name, other.name, "pair", "対の機器の間の接続状態の同期")
                     one, two = self._address(node.name, segment), self._address(other.name, segment)
                     yield _single(flow, segment, one, two, ("udp", _SYNC))
@@ -260,20 +262,18 @@ class _Reader:
                     yield _each_packet(flow, segment, self._address(one, segment), target, (_VRRP, None))
 
 
-def entrances(network: NetworkPlan, member: str, zone: str, site: str) -> tuple[str, ...]:
-    """Return the hand-off segments by which packets of a member's offices in ``zone`` come into ``site``, sorted.
+def entrances(network: NetworkPlan) -> Mapping[tuple[str, str, str], tuple[str, ...]]:
+    """Return, by (member, zone, site), the hand-off segments by which packets of the member's offices come in, sorted.
 
     A tunnel's packets enter by its own card and never in clear on the hand-off.
     """
-    return tuple(
-        sorted(
-            handoff.segment
-            for line in network.lines
-            if line.member == member and line.site == site and zone in line.zones
-            for handoff in line.handoffs
-            if handoff.zone in {None, zone} and handoff.routing != "tunnel"
-        )
-    )
+    found: dict[tuple[str, str, str], set[str]] = collections.defaultdict(set)
+    for line in network.lines:
+        for handoff in line.handoffs:
+            if handoff.routing != "tunnel":
+                for zone in line.zones if handoff.zone is None else {handoff.zone} & set(line.zones):
+                    found[line.member, zone, line.site].add(handoff.segment)
+    return {key: tuple(sorted(segments)) for key, segments in found.items()}
 
 
 def _belong(source: _Side, target: _Side) -> bool:

@@ -106,15 +106,10 @@ NONE = Node(_END, (), ())
 ALL = Node(_END, (), ())
 """Every packet."""
 
+# Kept as long as the process lives: an audit ends with its command, and a node that came back with another identity
+# would no longer be equal to itself.
 _nodes: dict[tuple[int, tuple[int, ...], tuple[int, ...]], Node] = {}
 _results: tuple[dict[tuple[int, int], Node], ...] = ({}, {}, {})
-
-
-def forget_all() -> None:
-    """Give the memory of diagrams back; sets made before must not be combined with later ones."""
-    _nodes.clear()
-    for results in _results:
-        results.clear()
 
 
 def _node(field: int, ends: list[int], kids: list[Node]) -> Node:

@@ -26,6 +26,7 @@ from infra.audit.packets import (
     PROTOCOL,
     SOURCE,
     STATE,
+    Box,
     Interval,
     Node,
 )
@@ -41,10 +42,9 @@ def of_declaration(topology: Topology, allowed: Iterable[Allowed]) -> tuple[Pair
     for one in allowed:
         if one.target is None:
             continue
-        node = packets.boxes(expected.opened(one))
         target = topology.who(one.target_segment, int(one.target))
         for segment in one.source_segments:
-            _add(topology, found, node, one, (segment, (), target))
+            _add(topology, found, expected.opened(one), one, (segment, (), target))
     return _sorted(found)
 
 
@@ -74,11 +74,30 @@ def ranges(node: Node) -> tuple[Range, ...]:
     return tuple(sorted(rows))
 
 
-def of_rules(
-    topology: Topology, filtered: Mapping[str, Filtered], allowed: Mapping[str, Sequence[Allowed]]
-) -> tuple[Pair, ...]:
+_Places = Mapping[tuple[str, object], Sequence[tuple[Allowed, Node]]]
+"""(segment, address or machine) → what is declared to end there."""
+
+
+def _by_place(allowed: Iterable[Allowed]) -> _Places:
+    places: dict[tuple[str, object], list[tuple[Allowed, Node]]] = collections.defaultdict(list)
+    for one in allowed:
+        end: object = one.receiver if one.target is None else one.target
+        places[one.target_segment, end].append((one, packets.boxes(expected.opened(one))))
+    return places
+
+
+def _ending(places: _Places, machine: Machine, segment: str) -> list[tuple[Allowed, Node]]:
+    """Return what is declared to end at a machine's card; what is sent to a group comes last."""
+    card = machine.card_on(segment)
+    ends: tuple[object, ...] = (*(card.addresses if card else ()), machine.name)
+    return [found for end in ends for found in places.get((segment, end), ())]
+
+
+def of_rules(topology: Topology, filtered: Mapping[str, Filtered], allowed: Sequence[Allowed]) -> tuple[Pair, ...]:
     """Return the pairs as the rules of all machines together let them be."""
     found: _Found = {}
+    places = _by_place(allowed)
+    concerned = expected.by_machine(topology.machines.values(), allowed)
     opened = {name: (one, _new(one, "input")) for name, one in filtered.items()}
     for name, (one, opening) in opened.items():
         machine = one.machine
@@ -87,8 +106,9 @@ def of_rules(
             taken = packets.select(opening, INCOMING, one.cards.number(card.name))
             taken = taken & _at(machine, card.segment)
             if taken:
-                _attribute(topology, found, taken, allowed.get(name, ()), (card.segment, (), machine.name))
-        for wanted in allowed.get(name, ()):
+                ending = _ending(places, machine, card.segment)
+                _attribute(topology, found, taken, ending, (card.segment, (), machine.name))
+        for wanted in concerned.get(name, ()):
             _sent(topology, found, one, wanted)
         if not machine.forwards:
             continue
@@ -99,7 +119,7 @@ def of_rules(
                 if incoming not in segments or outgoing not in segments:
                     continue
                 here, there = segments[incoming], segments[outgoing]
-                _through(topology, opened, allowed, found, (one, here, there, rest))
+                _through(topology, opened, places, found, (one, here, there, rest))
     return _sorted(found)
 
 
@@ -112,13 +132,19 @@ def _sent(topology: Topology, found: _Found, sender: Filtered, one: Allowed) -> 
     sent = packets.select(packets.select(sent, INCOMING, 0), OUTGOING, sender.cards.number(card.name))
     part = sent & packets.boxes(expected.opened(one))
     if part and any(source[0] in card.own for source in one.sources):
-        _add(topology, found, part, one, (card.segment, (), topology.who(one.target_segment, int(one.target))))
+        _add(
+            topology,
+            found,
+            packets.split(part),
+            one,
+            (card.segment, (), topology.who(one.target_segment, int(one.target))),
+        )
 
 
 def _through(
     topology: Topology,
     filtered: Mapping[str, tuple[Filtered, Node]],
-    allowed: Mapping[str, Sequence[Allowed]],
+    places: _Places,
     found: _Found,
     step: tuple[Filtered, str, str, Node],
 ) -> None:
@@ -126,7 +152,7 @@ def _through(
     gateway, here, there, rest = step
     name = gateway.machine.name
     if topology.network.segment_by_name[there].kind == "line":
-        _attribute(topology, found, rest, allowed.get(name, ()), (here, (name,), there))
+        _attribute(topology, found, rest, (), (here, (name,), there))
         return
     for other in topology.machines_by_segment.get(there, ()):
         if other.name == name or other.name not in filtered:
@@ -137,7 +163,7 @@ def _through(
             number = filtered[other.name][0].cards.number(card.name) if card else 0
             taken = at & packets.select(filtered[other.name][1], INCOMING, number)
             if taken:
-                _attribute(topology, found, taken, allowed.get(other.name, ()), (here, (name,), other.name))
+                _attribute(topology, found, taken, _ending(places, other, there), (here, (name,), other.name))
 
 
 def _new(one: Filtered, place: str) -> Node:
@@ -157,30 +183,30 @@ def _attribute(
     topology: Topology,
     found: _Found,
     node: Node,
-    allowed: Sequence[Allowed],
+    ending: Sequence[tuple[Allowed, Node]],
     way: tuple[str, tuple[str, ...], str],
 ) -> None:
     """Divide packets among the flows that declare them; what is left has none."""
     here = way[0]
     # What is sent to a group is listed once, with the receiver's own address.
-    for one in sorted(allowed, key=lambda one: one.target is None):
-        part = node & packets.boxes(expected.opened(one))
+    for one, declared in ending:
+        part = node & declared
         if part:
             node = node - part
             # A neighbour on the receiver's segment who writes a far sender into his packets is no pair of endpoints:
             # no filter of the receiver can tell him from the gateway.
             if one.target is not None and here in one.source_segments:
-                _add(topology, found, part, one, way)
+                _add(topology, found, packets.split(part), one, way)
     if node:
-        _add(topology, found, node, None, way)
+        _add(topology, found, packets.split(node), None, way)
 
 
 def _add(
-    topology: Topology, found: _Found, node: Node, one: Allowed | None, way: tuple[str, tuple[str, ...], str]
+    topology: Topology, found: _Found, parts: Iterable[Box], one: Allowed | None, way: tuple[str, tuple[str, ...], str]
 ) -> None:
     here, through, there = way
     direct = not through
-    for box in packets.split(node):
+    for box in parts:
         family = box.get(FAMILY, (IPV4, IPV4))[0]
         last = packets.V4_LAST if family == IPV4 else packets.V6_LAST
         low, high = box.get(SOURCE, (0, last))

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from infra.audit.declared import entrances
 from infra.audit.model import Endpoint, EndpointClass
 from infra.audit.packets import Interval
-from network.model import NetworkNode, NetworkPlan
+from network.model import NetworkNode, NetworkPlan, OfficeLan
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +46,12 @@ class Machine:
         return tuple(address for card in self.cards for address in card.addresses)
 
 
-def machine(network: NetworkPlan, node: NetworkNode, vips: Mapping[str, Sequence[tuple[str, IPv4Address]]]) -> Machine:
-    """Return ``node`` as a filter; ``vips`` are (segment, address) by node."""
+def machine(
+    node: NetworkNode,
+    vips: Mapping[str, Sequence[tuple[str, IPv4Address]]],
+    learned: Mapping[str, Sequence[IPv4Network]],
+) -> Machine:
+    """Return ``node`` as a filter; ``vips`` are (segment, address) by node, ``learned`` prefixes by hand-off."""
     cards = []
     for interface in node.interfaces:
         own = tuple(address.ip for address in interface.addresses)
@@ -64,7 +68,7 @@ def machine(network: NetworkPlan, node: NetworkNode, vips: Mapping[str, Sequence
     for route in node.routes:
         routes += [(route.prefix, card.name) for card in node.interfaces if route.via in card.address.network]
     if node.role == "gateway":
-        routes += _learned(network, node)
+        routes += [(prefix, card.name) for card in node.interfaces for prefix in learned.get(card.segment, ())]
     return Machine(
         name=node.name,
         forwards=node.role == "gateway",
@@ -73,16 +77,30 @@ def machine(network: NetworkPlan, node: NetworkNode, vips: Mapping[str, Sequence
     )
 
 
-def _learned(network: NetworkPlan, node: NetworkNode) -> Iterable[tuple[IPv4Network, str]]:
-    """Yield the office LANs that each hand-off of ``node`` may lead to, whichever line is up."""
-    cards = {interface.segment: interface.name for interface in node.interfaces}
-    for line in network.lines:
-        for handoff in line.handoffs:
-            if handoff.segment in cards:
-                zones = line.zones if handoff.zone is None else (handoff.zone,)
-                for lan in network.offices:
-                    if lan.member == line.member and lan.zone in zones:
-                        yield from ((prefix, cards[handoff.segment]) for prefix in lan.prefixes)
+def _learned(network: NetworkPlan) -> Mapping[str, tuple[IPv4Network, ...]]:
+    """Return the office LANs that each hand-off may lead to, whichever line is up."""
+    lans: dict[str, list[OfficeLan]] = collections.defaultdict(list)
+    for lan in network.offices:
+        lans[lan.member].append(lan)
+    return {
+        handoff.segment: tuple(
+            prefix
+            for lan in lans[line.member]
+            if lan.zone in (line.zones if handoff.zone is None else (handoff.zone,))
+            for prefix in lan.prefixes
+        )
+        for line in network.lines
+        for handoff in line.handoffs
+    }
+
+
+def _span(text: str) -> Interval:
+    """Return first and last number of an address or prefix."""
+    if "/" not in text:
+        number = int(IPv4Address(text))
+        return number, number
+    prefix = IPv4Network(text)
+    return int(prefix.network_address), int(prefix.broadcast_address)
 
 
 class Topology:
@@ -94,24 +112,24 @@ class Topology:
         for vip in network.vips:
             for name in vip.nodes:
                 vips[name].append((vip.segment, vip.address.ip))
-        self.machines: Mapping[str, Machine] = {node.name: machine(network, node, vips) for node in network.nodes}
+        learned = _learned(network)
+        self.machines: Mapping[str, Machine] = {node.name: machine(node, vips, learned) for node in network.nodes}
         self.endpoints: tuple[Endpoint, ...] = tuple(sorted(self._endpoints(), key=lambda endpoint: endpoint.name))
         self._places: dict[str, list[tuple[int, int, str]]] = collections.defaultdict(list)
+        spans = {
+            segment.name: [(int(own.network_address), int(own.broadcast_address)) for own in segment.prefixes]
+            for segment in network.segments
+        }
         for endpoint in self.endpoints:
+            own = [_span(text) for text in endpoint.addresses]
             for segment in endpoint.segments:
-                for text in endpoint.addresses:
-                    prefix = IPv4Network(text)
-                    first, last = int(prefix.network_address), int(prefix.broadcast_address)
-                    if self._belongs(endpoint, segment, prefix):
+                for first, last in own:
+                    # A machine has other addresses on each segment; an office's are behind the hand-off.
+                    here = any(low <= first and last <= high for low, high in spans[segment])
+                    if here or endpoint.kind == "office":
                         self._places[segment].append((first, last, endpoint.name))
         for places in self._places.values():
             places.sort()
-
-    def _belongs(self, endpoint: Endpoint, segment: str, prefix: IPv4Network) -> bool:
-        """Say whether an address of ``endpoint`` is found on ``segment``: machines have different ones on each."""
-        if endpoint.kind == "office":
-            return True
-        return any(prefix.subnet_of(own) for own in self.network.segment_by_name[segment].prefixes)
 
     @functools.cached_property
     def machines_by_segment(self) -> Mapping[str, tuple[Machine, ...]]:
@@ -182,9 +200,11 @@ class Topology:
         offices: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
         for lan in network.offices:
             offices[lan.member, lan.zone] |= {str(prefix) for prefix in lan.prefixes}
-        sites = {line.site for line in network.lines}
+        sites = sorted({line.site for line in network.lines})
+        entering = entrances(network)
+        shared = {vip.address.ip for vip in network.vips}
         for (member, zone), prefixes in offices.items():
-            segments = tuple(segment for site in sorted(sites) for segment in entrances(network, member, zone, site))
+            segments = tuple(segment for site in sites for segment in entering.get((member, zone, site), ()))
             yield Endpoint(
                 name=f"office:{member}/{zone}",
                 kind="office",
@@ -196,15 +216,15 @@ class Topology:
             )
         for node in network.nodes:
             one = self.machines[node.name]
-            shared = {vip.address.ip for vip in network.vips} if node.role != "gateway" else set()
+            gateway = node.role == "gateway"
             yield Endpoint(
                 name=node.name,
-                kind="gateway" if node.role == "gateway" else "node",
+                kind="gateway" if gateway else "node",
                 members=node.members,
                 zone=node.zone,
                 site=node.site,
                 segments=tuple(card.segment for card in one.cards),
-                addresses=tuple(str(a) for card in one.cards for a in card.addresses if a not in shared),
+                addresses=tuple(str(a) for card in one.cards for a in card.addresses if gateway or a not in shared),
             )
         for endpoint in network.endpoints:
             yield Endpoint(

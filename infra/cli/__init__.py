@@ -21,6 +21,8 @@ from infra.cli import (
     preview,
     render,
     schema,
+    secret,
+    status,
     up,
     validate,
     verify,
@@ -44,6 +46,8 @@ __all__ = [
     "preview",
     "render",
     "schema",
+    "secret",
+    "status",
     "up",
     "validate",
     "verify",
@@ -58,12 +62,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (
-    validate, schema, plan, render, hosts, preview, up, destroy, verify, configure, audit, lines, drill, impact,
-):  # fmt: skip
+for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure):
+    app.command(module.__name__.rpartition(".")[2])(module.command)
+for module in (audit, impact, lines, status, drill):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")
+app.add_typer(secret.app, name="secret")
 
 
 def main() -> None:

@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 
 def command(
     stack: common.StackArgument,
-    kind: Annotated[Literal["gateway", "line", "sync"], typer.Argument(help="What breaks.")],
+    kind: Annotated[Literal["gateway", "node", "line", "sync"], typer.Argument(help="What breaks.")],
     subject: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[NODE|MEMBER]", help="A gateway of the pair, or the member whose line; default: the first."
-        ),
+        typer.Argument(metavar="[NODE|MEMBER]", help="A node, or the member whose line; default: the first."),
     ] = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
@@ -36,19 +34,20 @@ def command(
 ) -> None:
     """Break something of STACK on purpose while a client works, and compare what it saw with what was computed.
 
-    gateway: the power of the gateway that holds the addresses; line: the main line of a member; sync: the segment
-    between the two gateways of a pair. The client knocks ten times a second, writes numbered records and keeps one
-    connection open; what was acknowledged must be there afterwards. The result is kept below .kumiai/drills. Exit 1
-    when it is not as promised. The client works on a terminal of an office, which only the lab has.
+    gateway: the power of the gateway that holds the addresses; node: the power of one machine; line: the main line of
+    a member; sync: the segment between the two gateways of a pair. The client knocks ten times a second, writes
+    numbered records and keeps one connection open; what was acknowledged must be there afterwards. The result is kept
+    below .kumiai/drills. Exit 1 when it is not as promised. The client works on a terminal of an office, which only the
+    lab has.
 
     Example: kumiai drill demo gateway
     """
     import infra.plan
     from infra.configure.private import ROOT
-    from infra.drills import gateway, line, records, sync
+    from infra.drills import gateway, line, node, records, sync
     from network.errors import OperationError
 
-    drills = {"gateway": gateway, "line": line, "sync": sync}
+    drills = {"gateway": gateway, "node": node, "line": line, "sync": sync}
     stack_file = common.stack_file(stack)
     plan = infra.plan.current(stack_file, common.as_of_date(as_of))
     words = drills[kind].words(plan, subject)

@@ -93,7 +93,7 @@ class Result:
 
     stack: str
     kind: str
-    """``gateway``, ``line``, ``sync``."""
+    """``gateway``, ``node``, ``line``, ``sync``."""
     subject: str
     """What was broken: a node, a line."""
     fault: str

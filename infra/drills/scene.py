@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from infra.drills.watching import Post
 from infra.operations.shell import Shell
 from infra.operations.virsh import Hypervisor
 from infra.plan.model import Plan
 from infra.resources import names
+from infra.status import look
 from network import gateways
 from network.errors import InputError, OperationError
 from network.model import Line, NetworkNode, OfficeLan, ServiceEndpoint
@@ -20,6 +21,8 @@ LINGER_S = 5.0
 """How long a client goes on after everything serves again: what comes late is seen too."""
 BOOT_S = 600.0
 """An emulated machine takes one to three minutes to its services."""
+WHOLE_S = 300.0
+"""How long machines that run commands may take until their services and sessions stand."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,14 @@ class Scene:
     def authority(self, post: Post) -> str:
         """Return what the client at ``post`` trusts."""
         return self.authorities[post.endpoint.site]
+
+    def await_whole(self, nodes: Collection[str], when: str) -> None:
+        """Wait until machines have all their services and sessions; OperationError that names what is missing."""
+        end = time.monotonic() + WHOLE_S
+        while findings := look.look(self.plan, self.shell, only=nodes).findings:
+            if time.monotonic() > end:
+                raise OperationError(f"not whole {when}, after {WHOLE_S:g} s: {'; '.join(findings)}")
+            time.sleep(LOOK_S)  # a machine far away sends no event
 
     def kill(self, node: str) -> None:
         """Take the power from a machine."""

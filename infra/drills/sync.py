@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 
-from infra.drills import gateway, holding, watching
+from infra.drills import holding, watching
 from infra.drills.model import Result
 from infra.drills.scene import LINGER_S, Scene, await_until, pair_of
 from infra.hosts import access
@@ -34,8 +34,7 @@ def drill(scene: Scene, name: str | None) -> Result:
     vip = next(v for v in plan.network.vips if v.segment == post.endpoint.segment and set(v.nodes) == set(nodes))
     segment = gateways.sync_of(plan.network, pair[0])
     assert segment is not None  # noqa: S101 - pair_of returns pairs only
-    for node in nodes:
-        gateway.require_whole(scene, node)
+    scene.await_whole(nodes, "before anything is broken")
     first = nodes[0]
     ports = [_port(scene, node.name, node.interface(segment).mac) for node in pair]
     with holding.sampling(scene.shell, nodes, str(vip.address.ip)) as samples:

@@ -32,16 +32,20 @@ class Shell:
 
     def run(self, node: str, *command: str, stdin: str | None = None, timeout_s: float = 60) -> str:
         """Run ``command`` as root on ``node`` and return its stdout; OperationError that names node and host."""
-        done = process.probe(*self.argv(node, *command), stdin=stdin, timeout_s=timeout_s)
+        done = self.probe(node, *command, stdin=stdin, timeout_s=timeout_s)
         if not done.ok:
             cause = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
             where = f"{node} on host {self.plan.node_by_name[node].host}"
             raise OperationError(f"{where}: {shlex.join(command[:3])}: {cause}")
         return done.stdout
 
+    def probe(self, node: str, *command: str, stdin: str | None = None, timeout_s: float = 60) -> process.Completed:
+        """Run ``command`` as root on ``node`` and return how it ended, whatever that is."""
+        return process.probe(*self.argv(node, *command), stdin=stdin, timeout_s=timeout_s)
+
     def answers(self, node: str) -> bool:
         """Say whether ``node`` runs commands."""
-        return process.probe(*self.argv(node, "true"), timeout_s=2 * contact.CONNECT_S).ok
+        return self.probe(node, "true", timeout_s=2 * contact.CONNECT_S).ok
 
 
 @contextlib.contextmanager

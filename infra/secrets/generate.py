@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import secrets as randomness
 from collections.abc import Iterable
+from ipaddress import IPv4Address
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from infra.secrets.model import Certificate, KeyPair, Secrets
+from network import gateways
 from network.model import NetworkPlan, ServiceEndpoint
 
 CA_YEARS = 20
@@ -33,7 +35,11 @@ def complete(network: NetworkPlan, site: str, known: Secrets | None, now: dateti
             passwords={},
         )
     missing_hosts = [name for name in nodes if name not in known.hosts]
-    missing_services = [endpoint for endpoint in endpoints if endpoint.name not in known.services]
+    missing_services = [
+        endpoint
+        for endpoint in endpoints
+        if endpoint.name not in known.services or not _covers(known.services[endpoint.name], network, endpoint)
+    ]
     missing_passwords = [name for name in password_names(endpoints) if name not in known.passwords]
     if not (missing_hosts or missing_services or missing_passwords):
         return known
@@ -89,14 +95,14 @@ def authority(name: str, now: datetime.datetime) -> Certificate:
 def service_certificate(
     network: NetworkPlan, endpoint: ServiceEndpoint, ca: Certificate, now: datetime.datetime
 ) -> Certificate:
-    """Return a new certificate for the address and the name of ``endpoint``, signed by ``ca``."""
+    """Return a new certificate for the name of ``endpoint`` and every address it is reached at, signed by ``ca``."""
     issuer = x509.load_pem_x509_certificate(ca.certificate_pem.encode())
     issuer_key = serialization.load_pem_private_key(ca.key_pem.encode(), password=None)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
         raise TypeError("the authority's key is not an elliptic curve key, and this module makes no others")
     key = ec.generate_private_key(ec.SECP256R1())
     names = x509.SubjectAlternativeName(
-        [x509.DNSName(endpoint.name), x509.IPAddress(network.vip_by_name[endpoint.vip].address.ip)]
+        [x509.DNSName(endpoint.name), *(x509.IPAddress(address) for address in _addresses(network, endpoint))]
     )
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, endpoint.name)])
     certificate = (
@@ -109,6 +115,21 @@ def service_certificate(
         .sign(issuer_key, hashes.SHA256())
     )
     return _certificate(key, certificate)
+
+
+def _addresses(network: NetworkPlan, endpoint: ServiceEndpoint) -> tuple[IPv4Address, ...]:
+    """Return the endpoint's own address, then those at which translations present it to offices, sorted."""
+    own = network.vip_by_name[endpoint.vip].address.ip
+    found = gateways.addresses_of(network, endpoint).items()
+    return (own, *sorted({address for (member, _), address in found if member in endpoint.participants} - {own}))
+
+
+def _covers(certificate: Certificate, network: NetworkPlan, endpoint: ServiceEndpoint) -> bool:
+    """Say whether a certificate names every address that the endpoint is reached at."""
+    names = x509.load_pem_x509_certificate(certificate.certificate_pem.encode()).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    return set(_addresses(network, endpoint)) <= set(names.value.get_values_for_type(x509.IPAddress))
 
 
 def _builder(

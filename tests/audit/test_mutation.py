@@ -51,9 +51,9 @@ def mutants(listing: Any) -> Iterator[Mutant]:
             for number, element in enumerate(found["set"].get("elem", ())):
                 name = f"{found['set']['name']} element {number}"
                 for what, parts in _elements(element):
-                    others = copy.deepcopy(found)
-                    others["set"]["elem"][number : number + 1] = parts
-                    yield f"{name}: {what}", {"nftables": [*objects[:index], others, *objects[index + 1 :]]}
+                    changed = copy.deepcopy(found)
+                    changed["set"]["elem"][number : number + 1] = parts
+                    yield f"{name}: {what}", {"nftables": [*objects[:index], changed, *objects[index + 1 :]]}
 
 
 def _changed(objects: Any, index: int, number: int, by: Any) -> Any:

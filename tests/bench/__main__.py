@@ -1,12 +1,12 @@
-"""``python -m tests.bench [pure|network|machines]``: all measurements, or one part."""
+"""``python -m tests.bench [pure|network|audit|machines]``: all measurements, or one part."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.bench import machines, network, pure
+from tests.bench import audit, machines, network, pure
 
-PARTS = {"pure": pure.main, "network": network.main, "machines": machines.main}
+PARTS = {"pure": pure.main, "network": network.main, "audit": audit.main, "machines": machines.main}
 
 
 def main() -> None:

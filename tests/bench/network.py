@@ -52,8 +52,8 @@ def main() -> None:
     bench_forwarding(COUNTS)
 
 
-def large_group(members: int) -> Declaration:
-    """Return ``members`` × 3 zones × 5 services, each with a machine of its own, and two BGP lines a member."""
+def large_group(members: int, services_per_zone: int = SERVICES_PER_ZONE) -> Declaration:
+    """Return ``members`` × 3 zones × services, each with a machine of its own, and two BGP lines a member."""
     declared = factory.data(1)
     declared["members"], declared["lines"] = [], []
     for number in range(1, members + 1):
@@ -64,7 +64,7 @@ def large_group(members: int) -> Declaration:
             line["handoff"] = {zone: _handoff(first + index) for index, zone in enumerate(ZONES)}
             declared["lines"].append(line)
     declared["services"] = [
-        factory.service(f"{zone}-{number}", "mixed", zone) for zone in ZONES for number in range(SERVICES_PER_ZONE)
+        factory.service(f"{zone}-{number}", "mixed", zone) for zone in ZONES for number in range(services_per_zone)
     ]
     machines = members * len(declared["services"])
     declared["hosts"] = [

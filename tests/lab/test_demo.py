@@ -151,6 +151,23 @@ def test_a_cut_main_line_is_replaced_by_the_backup_which_carries_nothing_before_
     assert drilled(demo, "line", "nishiki")["took_over"] == "nishiki-backup"
 
 
+def test_the_status_is_whole(demo: Place) -> None:
+    done = demo.kumiai("status", "--json")
+    assert done.code == 0, done.out
+    found = done.json()
+    assert {line["line"]: line["state"] for line in found["lines"]} == {
+        "nishiki-main": "carries", "nishiki-backup": "stands by", "tsuno-main": "carries", "tsuno-backup": "stands by",
+    }  # fmt: skip
+    assert {one["name"]: len(one["holders"]) for one in found["addresses"]}["service/juki"] == 1
+
+
+def test_a_lost_application_node_is_replaced(demo: Place) -> None:
+    found = dict(demo.kumiai("drill", "node", "juki-ap1", "--json").json())
+    print(found)
+    assert found["writes_acknowledged"] > 10
+    assert (found["writes_lost"], found["split_brain"], found["findings"]) == (0, 0, [])
+
+
 def test_a_lost_gateway_is_replaced_and_open_connections_survive(demo: Place) -> None:
     assert drilled(demo, "gateway")["took_over"] in ("dc1-gw1a", "dc1-gw1b")
 
@@ -206,7 +223,7 @@ def test_a_flow_that_is_closed_ends_its_open_session_and_opens_again(demo: Place
             heard = list(iter(session.hear, ""))
         assert heard[-1] == "TimeoutError", "nothing was answered any more"
         with process.started(*ask) as refused:
-            assert refused.hear() == "TimeoutError"
+            assert refused.hear() in {"TimeoutError", "OSError"}  # dropped, or not even a route any more
         assert demo.kumiai("configure").code == 0
         with process.started(*ask) as again:
             assert again.hear() == "200"

@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from infra.audit.nft import wording
 from infra.audit.packets import (
     DESTINATION,
     ESTABLISHED,
@@ -124,7 +125,7 @@ def key(expression: Any) -> Key:  # noqa: ANN401, PLR0911 - JSON of nftables
             return Key(text="ct state", field=STATE, implied={}, codes=bits)
         case {"payload": {"protocol": str(protocol), "field": str(field), **rest}} if not rest:
             return _payload(protocol, field)
-    raise CannotJudgeError(f"{short(expression)}: not among what can be judged")
+    raise CannotJudgeError(f"{wording.value(expression)[:100]}: not among what can be judged")
 
 
 def _payload(protocol: str, field: str) -> Key:  # noqa: PLR0911 - one line a field
