@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from infra.audit.model import Audit, Control, Endpoint, FlowReference, PacketRange, Violation
+from infra.audit.model import Audit, Control, Endpoint, FlowReference, PacketRange, TwoStep, Violation
 from infra.plan.model import Plan
 from infra.report import words
 from infra.report.words import Text
@@ -121,13 +121,13 @@ class ControlRow:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TwoSteps:
-    """Ways through one machine between the same members and zones."""
+    """Ways from one endpoint through one other to several."""
 
-    sources: tuple[str, ...]
+    source: str
     through: str
     targets: tuple[str, ...]
     members: tuple[str, ...]
-    """Names."""
+    """Names of those on both sides."""
     zones: tuple[str, ...]
 
 
@@ -423,22 +423,23 @@ class View:
 
     @functools.cached_property
     def two_steps(self) -> tuple[TwoSteps, ...]:
-        """Two-step ways of all levels; those between the same members through one machine are one row."""
-        found: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[set[str], set[str]]] = {}
+        """Two-step ways of all levels; those that differ in their target alone are one row."""
+        found: dict[tuple[str, str, tuple[str, ...]], set[TwoStep]] = collections.defaultdict(set)
         for step in (step for audit in self.audits for step in audit.two_steps):
-            sources, targets = found.setdefault((step.through, step.members, step.zones), (set(), set()))
-            sources.add(step.source)
-            targets.add(step.target)
-        return tuple(
-            TwoSteps(
-                sources=tuple(sorted(sources)),
-                through=through,
-                targets=tuple(sorted(targets)),
-                members=tuple(self.plan.members.get(member, member) for member in members),
-                zones=zones,
+            found[step.source, step.through, step.zones].add(step)
+        rows = []
+        for (source, through, zones), steps in sorted(found.items()):
+            members = {member for step in steps for member in step.members}
+            rows.append(
+                TwoSteps(
+                    source=source,
+                    through=through,
+                    targets=tuple(sorted(step.target for step in steps)),
+                    members=tuple(name for member, name in self.plan.members.items() if member in members),
+                    zones=zones,
+                )
             )
-            for (through, members, zones), (sources, targets) in sorted(found.items())
-        )
+        return tuple(rows)
 
     @functools.cached_property
     def exceptions(self) -> tuple[tuple[FlowReference, int | None, tuple[Connection, ...]], ...]:

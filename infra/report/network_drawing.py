@@ -249,6 +249,7 @@ class _Site:
     def _zone_box(self, zone: str, endpoints: Sequence[ServiceEndpoint], y: float, height: float, style: str) -> None:
         x, top = self._zone_x[zone], y + _LANE_ROOM
         lines = [self._service_words(endpoint) for endpoint in endpoints]
+        told = Text("、".join(line.ja for line in lines), ", ".join(line.en for line in lines))
         if len(lines) > _MOST_LINES:
             rest = len(lines) - _MOST_LINES + 1
             lines = [*lines[: _MOST_LINES - 1], Text(f"ほか{rest}業務", f"and {rest} more")]
@@ -285,7 +286,7 @@ class _Site:
                 height=height - _LANE_ROOM,
                 style=f"{style} {zone}",
                 labels=tuple(labels),
-                title=Text(f"{segments}: {machines}", f"{segments}: {machines}"),
+                title=Text(f"{told.ja}: {segments}: {machines}", f"{told.en}: {segments}: {machines}"),
             )
         )
 

@@ -169,6 +169,8 @@ def test_what_is_missing_unused_or_takes_two_steps_is_listed() -> None:
     assert "tcp 10.1.0.1 -> 172.16.0.68:443" in text
     assert "dc1-gw1b chain forward: element 7" in text
     assert "office:nishiki/mynumber juki-ap1 service:zaimu-tsuno 錦町都農町" in text
+    assert "この報告ではルールを検査していない" in page(audits.audit())
+    assert "どのルールも、通りうるパケットに必要である" in page(audits.audit(level="rendered"))
 
 
 def test_blast_radius_and_drills_are_told() -> None:

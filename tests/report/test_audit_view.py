@@ -136,3 +136,12 @@ def test_long_names_are_cut_to_their_box() -> None:
     (name, *_) = next(box for box in drawing.boxes if box.style == "office").labels
     assert name.text.ja.endswith("…")
     assert network_drawing.width_of(name.text.ja, 13) <= 152
+
+
+def test_two_step_ways_of_one_row_are_exactly_those_that_were_found() -> None:
+    """Of 31 members each reaches the other 30 by way of what all share, never itself."""
+    audit = audits.audit(audits.large)
+    rows = View([audit], audits.large()).two_steps
+    listed = {(row.source, row.through, target) for row in rows for target in row.targets}
+    assert listed == {(step.source, step.through, step.target) for step in audit.two_steps}
+    assert {len(row.targets) for row in rows} == {30}
