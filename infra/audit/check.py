@@ -78,9 +78,12 @@ def audit_declared(plan: Plan, models: Mapping[str, zones.SecurityModel]) -> Aud
 
 
 @_without_collecting()
-def audit_rules(plan: Plan, listings: Mapping[str, Listing], level: Level = "rendered") -> Audit:
+def audit_rules(
+    plan: Plan, listings: Mapping[str, Listing], level: Level = "rendered", now: datetime.datetime | None = None
+) -> Audit:
     """Compare the rules of every machine with the plan; a machine without a listing is a finding.
 
+    ``now`` is the moment for which rules with a time are judged; without it, they may hold or not.
     ``listings`` may hold names that the plan does not know: those are findings too.
     """
     topology, allowed = Topology(plan.network), declared.declared(plan.network)
@@ -93,7 +96,7 @@ def audit_rules(plan: Plan, listings: Mapping[str, Listing], level: Level = "ren
             continue
         cards = Cards(card.name for card in machine.cards)
         try:
-            filtered[name] = filters.filtered(machine, read.read(listing.text, cards), cards)
+            filtered[name] = filters.filtered(machine, read.read(listing.text, cards, now), cards)
         except read.UnreadableError as e:
             violations.append(_unread(level, name, str(e)))
     violations += [

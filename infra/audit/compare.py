@@ -7,8 +7,8 @@ the others: whether a packet comes through to somebody, or is held back further 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from infra.audit import expected, packets
 from infra.audit.declared import Allowed
@@ -25,7 +25,8 @@ from infra.audit.model import (
     Violation,
     ViolationKind,
 )
-from infra.audit.nft.model import Match, Rule
+from infra.audit.nft import evaluate
+from infra.audit.nft.model import Match, Rewrite, Rule
 from infra.audit.packets import (
     DESTINATION,
     ESTABLISHED,
@@ -75,6 +76,7 @@ class Comparison:
         one = self._filtered[name]
         mine = self._allowed.get(name, ())
         violations: list[Violation] = [self._cannot_judge(one, p.place, p.reason) for p in one.problems]
+        violations += self._translations(one)
         missing: list[Missing] = []
         classes = 0
         wanted_at: tuple[tuple[Place, Expected], ...] = (
@@ -179,6 +181,38 @@ class Comparison:
             return "major", "; the address belongs to nobody today", packets.pick(leads - beyond or beyond)
         return "major", "; only the filter of the receiver holds it back", packets.pick(leads)
 
+    def _translations(self, one: Filtered) -> Iterator[Violation]:
+        """Name every rewriting of addresses that no line of the plan declares."""
+        declared = {
+            pair
+            for line in self._topology.network.lines
+            for t in (*line.sources, *line.destinations)
+            for pair in ((t.inside, t.outside), (t.outside, t.inside))
+        }
+        done = {d for judged in one.at("forward").judged for d in judged.translated}
+        for each in sorted(done, key=lambda d: (d.by.name, d.rewrite.first or 0)):
+            if _as_declared(each.rewrite, declared):
+                continue
+            part = next(packets.split(each.packets.may))
+            before = {field: low for field, (low, _) in part.items()}
+            after = next(iter(evaluate.rewritten(part, kind=each.kind, rewrite=each.rewrite)))
+            then = concrete({field: low for field, (low, _) in after.items()})
+            incoming = one.cards.name(before.get(INCOMING, 0))
+            card = next((card for card in one.machine.cards if card.name == incoming), None)
+            family = before.get(FAMILY, 0)
+            source = self._topology.who(card.segment, before.get(SOURCE, 0), family) if card else one.machine.name
+            yield Violation(
+                kind="translation",
+                severity="critical",
+                level=self._level,
+                source=source,
+                target=then.destination,
+                packet=dataclasses.replace(concrete(before), translated=then),
+                path=(source, f"{one.machine.name} {'prerouting' if each.kind == 'destination' else 'postrouting'}"),
+                rule=f"{one.machine.name}: {each.by.name}",
+                reason=f"the {each.kind} is rewritten, and no line of the plan declares it",
+            )
+
     # what should pass and does not
 
     def _too_little(self, one: Filtered, found: Filter, wanted: Expected) -> Iterator[Missing]:
@@ -222,6 +256,16 @@ class Comparison:
 
 def _loopback_of(name: str) -> FlowReference:
     return FlowReference(source=name, target=name, kind="loopback", reason="機器内部の通信")
+
+
+def _as_declared(rewrite: Rewrite, declared: Collection[tuple[IPv4Network, IPv4Network]]) -> bool:
+    """Say whether a rewriting keeps the place of every address within one that is declared."""
+    if rewrite.from_prefix is None or rewrite.first is None:
+        return False
+    (low, high), new = rewrite.from_prefix, rewrite.first
+    return any(
+        int(old[0]) <= low <= high <= int(old[-1]) and new - low == int(to[0]) - int(old[0]) for old, to in declared
+    )
 
 
 def _with_state(rest: Node, where: tuple[int, int, int], state: int) -> Node:

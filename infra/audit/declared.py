@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from infra.audit.model import FlowReference
 from network import endpoints, ports, service_ports
-from network.model import Flow, NetworkNode, NetworkPlan, ServiceEndpoint
+from network.model import Flow, NetworkNode, NetworkPlan, ServiceEndpoint, shown
 
 IMPLIED = frozenset({"office_access", "database", "load_balancing", "management", "routing", "pair"})
 """Kinds of flows that follow from the plan; all others are exceptions of the stack file."""
@@ -32,12 +32,15 @@ class Allowed:
     source_segments: tuple[str, ...]
     """Where the packets that open them come in; any of them."""
     sources: tuple[IPv4Network, ...]
+    """Their own addresses, as gateways see them."""
     target_segment: str
     target: IPv4Address | None
     """None: whatever address the receiver takes it at (VRRP is sent to a group)."""
     protocol: int
     ports: tuple[int, int] | None
     """None where the protocol has none; of ICMP, echo requests are meant."""
+    seen: tuple[IPv4Network, ...] = ()
+    """The senders as the receiver sees them, where a gateway translates them."""
     receiver: str | None = None
     """Name of the machine, where there is no target."""
     each_packet: bool = False
@@ -152,6 +155,7 @@ class _Reader:
                     sources=sources,
                     target_segment=vip.segment,
                     target=vip.address.ip,
+                    seen=self._seen(segments, sources),
                     protocol=PROTOCOLS[allow.protocol],
                     ports=_span(allow),
                 )
@@ -192,6 +196,16 @@ class _Reader:
             return (side.endpoint.segment,), tuple(IPv4Network(address) for address in addresses)
         end = (side.member or "", side.zone or "")
         return self._entrances.get((*end, site), ()), tuple(sorted(self._lans[end]))
+
+    def _seen(self, segments: Sequence[str], sources: Sequence[IPv4Network]) -> tuple[IPv4Network, ...]:
+        """Return what gateways make of ``sources``; nothing where they make nothing of them."""
+        found = {
+            shown(self._handoffs[segment][0].sources, source)
+            for segment in segments
+            if segment in self._handoffs
+            for source in sources
+        }
+        return tuple(sorted(found)) if found and found != set(sources) else ()
 
     def _address(self, node: str, segment: str) -> IPv4Address:
         return self._network.node_by_name[node].interface(segment).address.ip

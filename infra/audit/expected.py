@@ -129,7 +129,7 @@ def into(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> Expected
     by_packet: list[Box] = []
     for one, card, number in _ending(machine, allowed, cards):
         must = details.setdefault(one, [])
-        for box in opened(one):
+        for box in opened(one, at_receiver=True):
             here = {INCOMING: (number, number), **box}
             if one.each_packet:
                 may.append({TTL: (HOP_LIMIT, HOP_LIMIT), **here})
@@ -173,7 +173,10 @@ def out_of(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> Expect
             must.append({STATE: (NEW, ESTABLISHED), **here})
     for one, _, number in _ending(machine, allowed, cards):
         if not one.each_packet:
-            replies = [{STATE: (ESTABLISHED, ESTABLISHED), OUTGOING: (number, number), **b} for b in _answered(one)]
+            replies = [
+                {STATE: (ESTABLISHED, ESTABLISHED), OUTGOING: (number, number), **b}
+                for b in _answered(one, at_receiver=True)
+            ]
             details[one] = [*details.get(one, ()), *replies]
     return Expected(
         allowed=packets.boxes(may) if machine.forwards else ALL,
@@ -233,9 +236,9 @@ def _span(prefix: IPv4Network) -> Interval:
     return int(prefix.network_address), int(prefix.broadcast_address)
 
 
-def opened(one: Allowed) -> Iterator[dict[int, Interval]]:
-    """Yield, as boxes, the packets that open the connections of ``one``."""
-    for source in one.sources:
+def opened(one: Allowed, *, at_receiver: bool = False) -> Iterator[dict[int, Interval]]:
+    """Yield, as boxes, the packets that open the connections of ``one``; senders may look different to the receiver."""
+    for source in one.seen if at_receiver and one.seen else one.sources:
         found: dict[int, Interval] = {
             FAMILY: (IPV4, IPV4),
             PROTOCOL: (one.protocol, one.protocol),
@@ -250,8 +253,8 @@ def opened(one: Allowed) -> Iterator[dict[int, Interval]]:
         yield found
 
 
-def _answered(one: Allowed) -> Iterator[Box]:
-    for box in opened(one):
+def _answered(one: Allowed, *, at_receiver: bool = False) -> Iterator[Box]:
+    for box in opened(one, at_receiver=at_receiver):
         yield from _reversed(box)
 
 

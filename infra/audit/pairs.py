@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
+import functools
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,7 +13,9 @@ from infra.audit.declared import Allowed
 from infra.audit.filters import Filtered
 from infra.audit.model import FlowReference, Pair, Passing
 from infra.audit.model import PacketRange as Range
+from infra.audit.nft import evaluate
 from infra.audit.nft.keys import ICMP
+from infra.audit.nft.model import Rewrite
 from infra.audit.packets import (
     DESTINATION,
     FAMILY,
@@ -114,12 +118,14 @@ def of_rules(topology: Topology, filtered: Mapping[str, Filtered], allowed: Sequ
             continue
         passing = _new(one, "forward") & expected.routed(machine, one.cards)
         segments = {one.cards.number(card.name): card.segment for card in machine.cards}
-        for incoming, by_in in packets.values(passing, INCOMING):
-            for outgoing, rest in packets.values(by_in, OUTGOING):
-                if incoming not in segments or outgoing not in segments:
+        for incoming, here in segments.items():
+            by_in = packets.select(passing, INCOMING, incoming)
+            for outgoing, there in segments.items():
+                rest = packets.select(by_in, OUTGOING, outgoing)
+                if not rest:
                     continue
-                here, there = segments[incoming], segments[outgoing]
-                _through(topology, opened, places, found, (one, here, there, rest))
+                parts = _translated(one, incoming, outgoing, rest)
+                _through(topology, opened, places, found, (one, here, there, parts))
     return _sorted(found)
 
 
@@ -146,24 +152,51 @@ def _through(
     filtered: Mapping[str, tuple[Filtered, Node]],
     places: _Places,
     found: _Found,
-    step: tuple[Filtered, str, str, Node],
+    step: tuple[Filtered, str, str, Sequence[tuple[Node, Rewrite | None]]],
 ) -> None:
     """Follow what a gateway passes on to whoever takes it in on the next segment."""
-    gateway, here, there, rest = step
+    gateway, here, there, parts = step
     name = gateway.machine.name
     if topology.network.segment_by_name[there].kind == "line":
-        _attribute(topology, found, rest, (), (here, (name,), there))
+        for rest, _ in parts:
+            _attribute(topology, found, rest, (), (here, (name,), there))
         return
     for other in topology.machines_by_segment.get(there, ()):
         if other.name == name or other.name not in filtered:
             continue
-        at = rest & _at(other, there)
-        if at:
-            card = other.card_on(there)
-            number = filtered[other.name][0].cards.number(card.name) if card else 0
+        card = other.card_on(there)
+        number = filtered[other.name][0].cards.number(card.name) if card else 0
+        for rest, rewrite in parts:
+            at = rest & _at(other, there)
+            if at and rewrite is not None:
+                at = packets.mapped(at, functools.partial(evaluate.rewritten, kind="source", rewrite=rewrite))
             taken = at & packets.select(filtered[other.name][1], INCOMING, number)
+            if taken and rewrite is not None:
+                taken = packets.mapped(
+                    taken, functools.partial(evaluate.rewritten, kind="source", rewrite=_back(rewrite))
+                )
             if taken:
                 _attribute(topology, found, taken, _ending(places, other, there), (here, (name,), other.name))
+
+
+def _translated(gateway: Filtered, incoming: int, outgoing: int, rest: Node) -> list[tuple[Node, Rewrite | None]]:
+    """Divide what a gateway passes on by what it makes of the sender; None: nothing."""
+    parts: list[tuple[Node, Rewrite | None]] = []
+    for done in gateway.at("forward").judged[-1].translated:
+        if done.rewrite.from_prefix is not None:
+            mine = packets.select(packets.select(done.packets.may, STATE, NEW), INCOMING, incoming)
+            mine = packets.select(mine, OUTGOING, outgoing) & rest
+            if mine:
+                parts.append((mine, done.rewrite))
+                rest = rest - mine
+    return [*parts, (rest, None)]
+
+
+def _back(rewrite: Rewrite) -> Rewrite:
+    """Return the opposite of a rewriting that keeps the place of an address."""
+    first, last = rewrite.from_prefix or (None, None)
+    new = None if rewrite.first is None or rewrite.last is None else (rewrite.first, rewrite.last)
+    return dataclasses.replace(rewrite, first=first, last=last, from_prefix=new)
 
 
 def _new(one: Filtered, place: str) -> Node:
@@ -189,7 +222,7 @@ def _attribute(
     """Divide packets among the flows that declare them; what is left has none."""
     here = way[0]
     # What is sent to a group is listed once, with the receiver's own address.
-    for one, declared in ending:
+    for one, declared in sorted(ending, key=lambda end: here not in end[0].source_segments):
         part = node & declared
         if part:
             node = node - part

@@ -89,7 +89,7 @@ def _load(  # noqa: PLR0911 - one line a reason
         return Listing(text=None, digest=digest, reason="the rule file holds zero bytes")
     if len(text.encode()) > MOST_BYTES:
         return Listing(text=None, digest=digest, reason=f"the rule file is larger than {MOST_BYTES // 2**20} MiB")
-    done = probe(*command, *cards, stdin=text, timeout_s=TIME_S)
+    done = probe(*command, *cards, stdin=text, timeout_s=TIME_S, env={"TZ": "UTC"})
     if done.returncode == TIMED_OUT:
         return Listing(text=None, digest=digest, reason=f"the rules did not load within {TIME_S:g} s")
     marker, _, said = done.stderr.partition(f"{_READY}\n")

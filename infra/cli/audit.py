@@ -136,13 +136,15 @@ def _earlier(stack_file: pathlib.Path, since: str, folder: pathlib.Path) -> path
 
 
 def _audit(plan: Plan, stack_file: pathlib.Path, level: str, folder: pathlib.Path | None) -> Audit:
+    import datetime
+
     from infra.audit import check
     from infra.declaration.load import load
 
     if level == "declared":
         models = {member.id: member.model for member in load(stack_file).members}
         return check.audit_declared(plan, models)
-    return check.audit_rules(plan, _listings(plan, folder))
+    return check.audit_rules(plan, _listings(plan, folder), now=datetime.datetime.now(tz=datetime.UTC))
 
 
 def _listings(plan: Plan, folder: pathlib.Path | None) -> dict[str, Listing]:

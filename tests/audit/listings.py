@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import os
 from collections.abc import Mapping, Sequence
@@ -47,9 +48,9 @@ def allowed(stack: str = "demo") -> tuple[declared.Allowed, ...]:
     return declared.declared(plan(stack).network).allowed
 
 
-def filtered(machine: Machine, listing: str) -> Filtered:
+def filtered(machine: Machine, listing: str, now: datetime.datetime | None = None) -> Filtered:
     cards = Cards(card.name for card in machine.cards)
-    return filters.filtered(machine, read.read(listing, cards), cards)
+    return filters.filtered(machine, read.read(listing, cards, now), cards)
 
 
 def router(cards: Sequence[str] = ("a", "b")) -> Machine:

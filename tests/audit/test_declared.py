@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
 
@@ -54,9 +54,9 @@ def test_what_is_declared_is_read_alike_by_the_audit_and_by_the_renderer(stack: 
     """Two readings of the same rules, written apart: every single connection is in both."""
     network = listings.plan(stack).network
     mine = {
-        (segment, source, one.target_segment, one.target, one.protocol, one.ports)
+        (segment, source, one.target_segment, IPv4Network(one.target), one.protocol, one.ports)
         for one in declared.declared(network).allowed
-        if not one.each_packet
+        if not one.each_packet and one.target is not None
         for segment in one.source_segments
         for source in one.sources
     }

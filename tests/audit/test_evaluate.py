@@ -5,6 +5,7 @@ Expected values follow nft(8) and the kernel's documentation; tests/audit/test_k
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 
 import pytest
@@ -192,6 +193,20 @@ def test_a_time_may_let_pass_and_may_not() -> None:
     one = forward('meta time < "2030-01-01 00:00:00" tcp dport 443 accept')
     assert not one.problems
     assert (passes(one, WEB), passes(one, SSH)) == (None, False)
+
+
+@pytest.mark.parametrize(("day", "open_now"), [(31, True), (32, False)])
+def test_a_time_is_judged_for_a_moment(day: int, open_now: bool) -> None:
+    moment = datetime.datetime(2029, 12, 1, tzinfo=datetime.UTC) + datetime.timedelta(days=day - 1, hours=23)
+    rules = listings.listed(
+        "table inet t { chain f { type filter hook forward priority 0; policy drop;\n"
+        "meta time >= 1893456000 ct original ip saddr 10.0.0.1 drop\n"  # 2030-01-01 00:00 UTC
+        "meta time < 1893456000 tcp dport 443 accept\n} }"
+    )
+    one = listings.filtered(listings.router(), rules, moment)
+    assert passes(one, WEB) is open_now
+    assert passes(one, SSH) is False
+    assert bool(one.problems) != open_now, "after the end, the first rule is in force and cannot be judged"
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ class Decision:
         return None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Translated:
     """New connections whose addresses a rule changes."""
 

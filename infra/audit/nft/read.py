@@ -6,6 +6,7 @@ Whatever cannot be judged becomes a problem with its place, and is taken for "ma
 from __future__ import annotations
 
 import collections
+import datetime
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -48,8 +49,11 @@ class UnreadableError(Exception):
     """The text is no rule set in nftables' JSON."""
 
 
-def read(text: str, cards: Cards) -> Ruleset:
-    """Return the rule set that ``text`` lists, for a machine with ``cards``; raise UnreadableError."""
+def read(text: str, cards: Cards, now: datetime.datetime | None = None) -> Ruleset:
+    """Return the rule set that ``text`` lists, for a machine with ``cards``; raise UnreadableError.
+
+    ``now`` decides what is compared with the time, which must be listed in UTC; without it, that may match or not.
+    """
     try:
         listed = json.loads(text)
     except (ValueError, RecursionError) as e:
@@ -57,7 +61,7 @@ def read(text: str, cards: Cards) -> Ruleset:
     match listed:
         case {"nftables": list(objects)}:
             try:
-                return _Reader(objects, cards).ruleset()
+                return _Reader(objects, cards, now).ruleset()
             except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as e:
                 raise UnreadableError(f"not as nftables lists rules: {type(e).__name__} {e}") from None
     raise UnreadableError("not a list of nftables' objects")
@@ -66,8 +70,8 @@ def read(text: str, cards: Cards) -> Ruleset:
 class _Reader:
     """One reading; problems gather here."""
 
-    def __init__(self, objects: list[Any], cards: Cards) -> None:
-        self._cards = cards
+    def __init__(self, objects: list[Any], cards: Cards, now: datetime.datetime | None) -> None:
+        self._cards, self._now = cards, now
         self._problems: list[Problem] = []
         self._notes: list[Problem] = []
         self._sets: dict[tuple[str, str, str], Any] = {}
@@ -182,6 +186,9 @@ class _Reader:
         comment = rule.get("comment")
         statements: list[Statement] = []
         for expression in expressions:
+            if _time_of(expression) and self._decided(expression) is False:
+                statements = [Match(surely=NONE, maybe=NONE)]  # whatever else it says: it is not the time
+                break
             try:
                 statements += self._statement(expression, chain)
             except CannotJudgeError as e:
@@ -223,6 +230,8 @@ class _Reader:
                 yield self._own_address("source", how)
             case {"redirect": how}:
                 yield self._own_address("destination", how)
+            case {"mangle": {"key": {"tcp option": {"name": "maxseg"}}}}:
+                pass  # how long a segment may be; nothing here looks at it
             case dict() if len(expression) == 1 and next(iter(expression)) in _SILENT:
                 pass
             case _:
@@ -232,12 +241,25 @@ class _Reader:
 
     def _match(self, op: str, left: Any, right: Any, chain: tuple[str, str, str]) -> Match:  # noqa: ANN401
         if isinstance(left, dict) and "meta" in left and left["meta"].get("key") in _TIMES:
-            return Match(surely=NONE, maybe=ALL)  # judged: passes at some time
+            decided = self._decided({"match": {"op": op, "left": left, "right": right}})
+            return Match(surely=ALL if decided else NONE, maybe=ALL)  # judged: passes at some time
         known = (op, json.dumps(left), json.dumps(right), chain[:2])
         found = self._matches.get(known)
         if found is None:
             found = self._matches[known] = self._new_match(op, left, right, chain)
         return found
+
+    def _decided(self, expression: Any) -> bool | None:  # noqa: ANN401
+        """Say how a comparison with the time ends now; None where that is not known."""
+        match expression:
+            case {"match": {"op": str(op), "left": {"meta": {"key": "time"}}, "right": str(right)}} if self._now:
+                try:
+                    then = datetime.datetime.fromisoformat(right).replace(tzinfo=datetime.UTC)
+                except ValueError:
+                    return None
+                now = self._now
+                return {"<": now < then, "<=": now <= then, ">": now > then, ">=": now >= then}.get(op)
+        return None
 
     def _new_match(self, op: str, left: Any, right: Any, chain: tuple[str, str, str]) -> Match:  # noqa: ANN401
         match left:
@@ -376,7 +398,8 @@ class _Reader:
                         ((low, high),) = keys.values(_ANY_PORT, port, self._cards)
                         ports = (low, high)
                     ((first, last),) = keys.values(to, new, self._cards)
-                    old = listed.boxes[0].get(to.field) if prefixed and of[0].field == to.field else None
+                    compared = any(part.field == to.field for part in of)
+                    old = listed.boxes[0].get(to.field) if prefixed and compared and listed.boxes else None
                     if prefixed and (old is None or old[1] - old[0] != last - first):
                         raise CannotJudgeError(f"{wording.value(pair)}: prefixes of different length")
                     match = _either(of, [listed], negated=False, fixed=True)
@@ -485,6 +508,13 @@ def _without_knowing(expression: Any) -> Statement:  # noqa: ANN401
     if _is(expression, "match"):
         return Match(surely=NONE, maybe=ALL)
     return Unknown(text=wording.statement(expression))
+
+
+def _time_of(expression: Any) -> bool:  # noqa: ANN401
+    match expression:
+        case {"match": {"left": {"meta": {"key": "time"}}}}:
+            return True
+    return False
 
 
 def _is(expression: Any, kind: str) -> bool:  # noqa: ANN401
