@@ -11,16 +11,19 @@ import datetime
 import functools
 import json
 import pathlib
+import time
 
 import pytest
 import typer.testing
 
 import infra.cli
 import infra.plan
-from infra.plan import impact
+from infra.plan import build, impact
 from infra.plan.impact import Impact
+from infra.plan.lock import Lock
 from infra.plan.model import Plan, Recovery
 from network.errors import InputError
+from tests.plan import factory
 
 ROOT = pathlib.Path(__file__).parents[2]
 DAY = datetime.date(2026, 4, 1)
@@ -128,6 +131,17 @@ def test_a_second_database_counts_only_where_the_plan_promises_its_recovery() ->
     assert [r.text for r in effect.reasons if r.state == "stops"] == [
         "1 of 3 votes are left: no database may accept writes"
     ]
+
+
+def test_a_pair_of_gateways_takes_along_its_own_members_only() -> None:
+    """With dedicated gateways each member has a pair of its own, and both pairs stand on the shared segment."""
+    declared = factory.declaration(
+        services=[factory.service("juki", "multi_tenant")],
+        availability={"spare_hosts": 0, "gateway": "dedicated"},
+    )
+    plan = build.build("test", declared, Lock(stack="test"), DAY, clock=time.perf_counter).plan
+    assert states(impact.impact(plan, "gateway", "dc1-gw1")) == {"m1 juki": "stops", "m2 juki": "goes_on"}
+    assert states(impact.impact(plan, "gateway", "dc1-gw2b")) == {"m1 juki": "goes_on", "m2 juki": "degrades"}
 
 
 def test_everything_that_can_be_lost_is_examined_once() -> None:
