@@ -30,8 +30,10 @@ xz-utils                    image build: compressed parts
 '
 test_packages='
 charon-systemd              tunnels: far ends in the lab, and gateways in tests
+chromium                    the audit report, looked at as a person does
 conntrack                   pairs of gateways: ends sessions that rules forbid
 conntrackd                  pairs of gateways: tells the partner of open connections
+fonts-noto-cjk              the audit report: Japanese
 haproxy                     accepts what is rendered, and passes requests on
 keepalived                  accepts what is rendered, and moves an address
 libcharon-extra-plugins     tunnels: IPsec in user space, for kernels without it

@@ -13,6 +13,7 @@ from infra.cli import (
     destroy,
     drill,
     hosts,
+    impact,
     lab,
     lines,
     link,
@@ -36,6 +37,7 @@ __all__ = [
     "destroy",
     "drill",
     "hosts",
+    "impact",
     "lab",
     "lines",
     "link",
@@ -62,7 +64,7 @@ app = typer.Typer(
 )
 for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure):
     app.command(module.__name__.rpartition(".")[2])(module.command)
-for module in (audit, lines, status, drill):
+for module in (audit, impact, lines, status, drill):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")

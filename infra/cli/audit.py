@@ -11,8 +11,9 @@ from infra.cli import common
 
 if TYPE_CHECKING:
     import datetime
+    from collections.abc import Sequence
 
-    from infra.audit.model import Audit, Listing
+    from infra.audit.model import Audit, Change, Listing
     from infra.plan.model import Plan
 
 LevelName = Literal["declared", "rendered", "all"]
@@ -34,10 +35,16 @@ def command(
         str | None,
         typer.Option("--against", metavar="FILE|REV", help="Which pairs gained or lost packets since then."),
     ] = None,
+    report: Annotated[
+        pathlib.Path | None,
+        typer.Option("--report", metavar="DIR", help="Write audit.html, audit.json and oscal.json into DIR."),
+    ] = None,
     as_json: common.JsonFlag = False,
     as_of: common.AsOfOption = None,
 ) -> None:
     """Say exactly which packets can pass between whom, and whether that is what was declared.
+
+    --against alone prints what changed; with --report the change is a section of the report.
 
     Example: kumiai audit demo --level rendered --rendered taken-from-the-gateways
     """
@@ -47,7 +54,7 @@ def command(
     from network.errors import InputError, OperationError
 
     stack_file, day = common.stack_file(stack), common.as_of_date(as_of)
-    if against is not None:
+    if against is not None and report is None:
         _compare(stack_file, day, against, as_json=as_json)
         return
     if rendered is not None and level == "declared":
@@ -62,6 +69,8 @@ def command(
     else:
         for audit in audits:
             audit_text.print_audit(common.out, audit)
+    if report is not None:
+        _report(report, audits, plan, None if against is None else (_changes(stack_file, day, against), against))
     failed = [audit for audit in audits if audit.verdict == "fail"]
     if failed:
         count = sum(len(audit.violations) + len(audit.missing) for audit in failed)
@@ -69,16 +78,37 @@ def command(
         raise OperationError(f"{plan.stack}: {found} ({', '.join(audit.level for audit in failed)})")
 
 
-def _compare(stack_file: pathlib.Path, day: datetime.date, since: str, *, as_json: bool) -> None:
+def _report(
+    folder: pathlib.Path, audits: Sequence[Audit], plan: Plan, since: tuple[Sequence[Change], str] | None
+) -> None:
+    from infra.configure.private import ROOT
+    from infra.drills import records
+    from infra.report import audit_files, oscal
+
+    changes, against = since or (None, "")
+    drills = records.read(ROOT, plan.stack)
+    for path in audit_files.write(folder, audits, plan, drills=drills, changes=changes, against=against):
+        common.err.print(f"written: {path}", markup=False, soft_wrap=True)
+    if not oscal.available():
+        common.err.print(f"oscal.json is not written: {oscal.MISSING}", markup=False, soft_wrap=True)
+
+
+def _changes(stack_file: pathlib.Path, day: datetime.date, since: str) -> Sequence[Change]:
     import tempfile
 
     import infra.plan
-    from infra.audit import against, document
-    from infra.report import audit_text
+    from infra.audit import against
 
     with tempfile.TemporaryDirectory() as folder:
         before = infra.plan.compute(_earlier(stack_file, since, pathlib.Path(folder)), day).plan
-    found = against.changes(before, infra.plan.compute(stack_file, day).plan)
+    return against.changes(before, infra.plan.compute(stack_file, day).plan)
+
+
+def _compare(stack_file: pathlib.Path, day: datetime.date, since: str, *, as_json: bool) -> None:
+    from infra.audit import document
+    from infra.report import audit_text
+
+    found = _changes(stack_file, day, since)
     if as_json:
         common.print_json(document.changes(found, stack_file.stem, since))
     else:
