@@ -29,10 +29,16 @@ xsltproc                    libvirt plugin: what its own fields cannot say
 xz-utils                    image build: compressed parts
 '
 test_packages='
+etcd-client                 changes of the voters of a database
+etcd-server                 voters of a replicated database
 haproxy                     accepts what is rendered, and passes requests on
 keepalived                  accepts what is rendered, and moves an address
 openssl                     certificates of tests
+patroni                     a replicated database
 postgresql                  the application and the rights in its database
+python3-etcd                patroni speaks to etcd
+python3-idna                patroni checks the names in certificates
+python3-psycopg2            patroni speaks to PostgreSQL
 '
 [ "${1:-}" != test ] || packages=$packages$test_packages
 
@@ -87,7 +93,7 @@ fi
 
 # Nor should they start with the machine: they are here for the lab and the tests.
 if command -v systemctl >/dev/null; then
-    for unit in frr haproxy keepalived postgresql; do
-        case " $missing " in *" $unit "*) systemctl disable --quiet "$unit" || true ;; esac
+    for unit in etcd frr haproxy keepalived patroni postgresql; do
+        case " $missing " in *" $unit "* | *" $unit-server "*) systemctl disable --quiet "$unit" || true ;; esac
     done
 fi

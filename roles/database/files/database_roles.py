@@ -3,6 +3,9 @@
 
 FILE is JSON, ``[{"database", "role", "verifier"}]``. The verifier is what PostgreSQL keeps of a SCRAM password, so the
 password itself never comes to this machine. What is not in the file is left alone: data is never dropped here.
+
+Of several servers only the primary can be written to. Run on a standby, it waits until it has everything from there, so
+that on each of them it ends well only when the databases are as planned. Nothing waits longer than `LIMIT_S`.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
+import time
 
 import psycopg2
 import psycopg2.extensions
@@ -17,17 +21,49 @@ from psycopg2 import sql
 
 Cursor = psycopg2.extensions.cursor
 
+LIMIT_S = 240
+"""For a server that is just being made, or copied from another one."""
+
 
 def main() -> None:
     """Create what is missing and set what differs."""
     entries = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
+    until = time.monotonic() + LIMIT_S
+    while True:
+        try:
+            if done(entries):
+                return
+            trouble = "the primary has not made the roles and databases yet, or this standby does not get its changes"
+        except (psycopg2.OperationalError, psycopg2.errors.ReadOnlySqlTransaction) as error:
+            trouble = str(error).strip()  # no server yet, or one that has just become a standby
+        if time.monotonic() > until:
+            sys.exit(f"database roles: not as planned after {LIMIT_S} s: {trouble}")
+        time.sleep(1)
+
+
+def done(entries: list[dict[str, str]]) -> bool:
+    """Do what is to be done on this server; say whether everything is as planned now."""
     connection = psycopg2.connect(dbname="postgres")
-    connection.autocommit = True  # CREATE DATABASE allows no transaction around it
-    with connection.cursor() as cursor:
-        cursor.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
-        for entry in entries:
-            ensure(cursor, entry["database"], entry["role"], entry["verifier"])
-    connection.close()
+    try:
+        connection.autocommit = True  # CREATE DATABASE allows no transaction around it
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_is_in_recovery()")
+            if cursor.fetchone() == (True,):
+                return all(exists(cursor, entry["database"], entry["role"], entry["verifier"]) for entry in entries)
+            cursor.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
+            for entry in entries:
+                ensure(cursor, entry["database"], entry["role"], entry["verifier"])
+            return True
+    finally:
+        connection.close()
+
+
+def exists(cursor: Cursor, database: str, role: str, verifier: str) -> bool:
+    """Say whether the role has this verifier and its database is there."""
+    cursor.execute("SELECT 1 FROM pg_authid WHERE rolname = %s AND rolpassword = %s", (role, verifier))
+    known = cursor.fetchone() is not None
+    cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
+    return known and cursor.fetchone() is not None
 
 
 def ensure(cursor: Cursor, database: str, role: str, verifier: str) -> None:
