@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import sys
 import time
 from collections.abc import Callable
@@ -16,9 +17,11 @@ from rich.table import Table
 
 import infra.plan
 from infra import image, lab
-from infra.cli import common, configure, destroy, hosts, plan, up
+from infra.cli import common, configure, destroy, drill, hosts, plan, up
+from infra.drills import line
+from infra.drills.model import Result
 from infra.engine import progress
-from infra.lab import outage, visits
+from infra.lab import visits
 from infra.plan.model import Plan
 from infra.report import plan_tables
 from infra.secrets import store
@@ -64,12 +67,12 @@ def demo() -> None:
     seen: list[visits.Visit] = []
     authority = store.load(path, found.sites[0]).ca.certificate_pem
     phases.run("offices open the business systems", lambda: seen.extend(visits.visit_all(found, authority)))
-    outages: list[outage.Outage] = []
-    phases.run("a main line is cut and restored", lambda: outages.append(_cut_a_main_line(found)))
-    common.out.print(_machines(found), _visits(found, seen), _outages(found, outages), _times(phases))
-    for one in outages:
-        if not one.recovered:
-            raise errors.OperationError(f"line {one.line.name}: traffic did not come back by the other line")
+    cuts: list[Result] = []
+    phases.run("a main line is cut and restored", lambda: cuts.append(_cut_a_main_line(found, path)))
+    common.out.print(_machines(found), _visits(found, seen), *map(drill.table, cuts), _times(phases))
+    for cut in cuts:
+        if not cut.passed:
+            raise errors.OperationError("\n".join(f"{cut.subject}: {finding}" for finding in cut.findings))
     wrong = [visit for visit in seen if not visit.as_planned or (visit.expected and "answered" not in visit.answer)]
     if wrong:
         raise errors.OperationError(
@@ -127,33 +130,10 @@ def _visits(found: Plan, seen: list[visits.Visit]) -> Table:
     return table
 
 
-def _cut_a_main_line(found: Plan) -> outage.Outage:
+def _cut_a_main_line(found: Plan, path: pathlib.Path) -> Result:
     """Cut the first main line that has a backup, while its office works with a business system."""
-    backed = {(line.member, zone) for line in found.network.lines if line.role == "backup" for zone in line.zones}
-    return next(
-        outage.measure(found, office, endpoint, line)
-        for line in found.network.lines
-        if line.role == "main"
-        for office in found.network.offices
-        if office.member == line.member and office.zone in line.zones and (office.member, office.zone) in backed
-        for endpoint in found.network.endpoints
-        if office.zone == endpoint.zone and office.member in endpoint.participants
-    )
-
-
-def _outages(found: Plan, outages: list[outage.Outage]) -> Table:
-    title = f"主回線の断と復旧 (a main line cut and restored; timers: {found.network.timers.name})"
-    table = _table(title, "line", "office LAN", "business", "longest silence after the cut", "after the repair")
-    for one in outages:
-        table.add_row(
-            one.line.name,
-            f"{found.members[one.office.member]} {plan_tables.ZONE_TITLES[one.office.zone]}",
-            found.services[one.endpoint.service],
-            f"{one.cut_s:.1f} s" + ("" if one.recovered else ", not recovered"),
-            f"{one.restored_s:.1f} s",
-            style=None if one.recovered else "bold red",
-        )
-    return table
+    with drill.scene_of(found, path) as scene:
+        return line.drill(scene, None)
 
 
 def _times(phases: Phases) -> Table:

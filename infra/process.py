@@ -10,7 +10,7 @@ import pathlib
 import shlex
 import signal
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from network import errors
@@ -108,6 +108,64 @@ def probe(
             _kill(child)
             raise
     return Completed(argv=argv, returncode=child.returncode, stdout=stdout, stderr=stderr)
+
+
+class Child:
+    """A program that runs beside us."""
+
+    def __init__(self, popen: subprocess.Popen[str], argv: tuple[str, ...]) -> None:
+        self._popen = popen
+        self._argv = argv
+
+    def tell(self, line: str) -> None:
+        """Write one line to its stdin; BrokenPipeError when it has ended."""
+        assert self._popen.stdin is not None  # noqa: S101 - `started` opens it
+        self._popen.stdin.write(line + "\n")
+        self._popen.stdin.flush()
+
+    def hear(self) -> str:
+        """Return the next line of its stdout, however long that takes; empty when it has ended."""
+        assert self._popen.stdout is not None  # noqa: S101 - `started` opens it
+        return self._popen.stdout.readline().rstrip("\n")
+
+    def finish(self, timeout_s: float) -> Completed:
+        """Close its stdin, and return how it ended and what it still said."""
+        try:
+            out, err = self._popen.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            _kill(self._popen)
+            return Completed(argv=self._argv, returncode=TIMED_OUT, stdout="", stderr=f"no end in {timeout_s:g} s")
+        return Completed(argv=self._argv, returncode=self._popen.returncode, stdout=out, stderr=err)
+
+
+@contextlib.contextmanager
+def started(*argv: str) -> Iterator[Child]:
+    """Yield a program with its streams open; with the block it ends, and its children with it.
+
+    CommandError when it cannot be started.
+    """
+    try:
+        popen = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as e:
+        code = NOT_FOUND if isinstance(e, FileNotFoundError) else NOT_EXECUTABLE
+        raise CommandError(argv, code, e.strerror or str(e)) from None
+    try:
+        yield Child(popen, argv)
+    finally:
+        if popen.poll() is None:
+            _kill(popen)
+        for stream in (popen.stdin, popen.stdout, popen.stderr):
+            with contextlib.suppress(OSError):  # what it did not read any more
+                if stream is not None:
+                    stream.close()
 
 
 def leave_behind(*argv: str) -> int:

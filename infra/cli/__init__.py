@@ -10,6 +10,7 @@ from infra.cli import (
     common,
     configure,
     destroy,
+    drill,
     hosts,
     lab,
     lines,
@@ -18,6 +19,7 @@ from infra.cli import (
     preview,
     render,
     schema,
+    status,
     up,
     validate,
     verify,
@@ -29,6 +31,7 @@ __all__ = [
     "common",
     "configure",
     "destroy",
+    "drill",
     "hosts",
     "lab",
     "lines",
@@ -38,6 +41,7 @@ __all__ = [
     "preview",
     "render",
     "schema",
+    "status",
     "up",
     "validate",
     "verify",
@@ -52,7 +56,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure, lines):
+for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure, lines, status, drill):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")

@@ -89,8 +89,13 @@ def _task(name: str) -> str:
 
 def _cause(result: Mapping[str, Any]) -> str:
     """Return what a result says went wrong; Ansible itself has blanked it where a task has ``no_log``."""
-    parts = [str(result.get(key) or "").strip() for key in ("msg", "stderr", "module_stderr")]
+    parts = [_without_traceback(str(result.get(key) or "").strip()) for key in ("msg", "stderr", "module_stderr")]
     return _short("\n".join(dict.fromkeys(part for part in parts if part)) or "no reason given")
+
+
+def _without_traceback(text: str) -> str:
+    """Return the exception of a program's traceback, which is all of it that an operator can use."""
+    return text.splitlines()[-1] if text.startswith("Traceback ") else text
 
 
 def _short(text: str) -> str:

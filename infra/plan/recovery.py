@@ -98,7 +98,7 @@ def _lines(network: NetworkPlan, told: str) -> Iterator[Recovery]:
         if handoff.routing == "bgp" or handoff.bfd
     ]
     for bfd, how in ((True, "BFD"), (False, "the hold time of BGP, without BFD")):
-        seconds = [_line_s(network, handoff) for handoff in mains if handoff.bfd is bfd]
+        seconds = [line_s(network, handoff) for handoff in mains if handoff.bfd is bfd]
         if seconds:
             yield Recovery(
                 layer="line",
@@ -108,5 +108,6 @@ def _lines(network: NetworkPlan, told: str) -> Iterator[Recovery]:
             )
 
 
-def _line_s(network: NetworkPlan, handoff: Handoff) -> float:
+def line_s(network: NetworkPlan, handoff: Handoff) -> float:
+    """Return the longest time until traffic leaves a cut line by this hand-off, in seconds."""
     return timers.line_recovery_s(network.timers, bfd=handoff.bfd, hold_s=handoff.hold_s)

@@ -268,3 +268,10 @@ def test_a_real_run_leaves_no_secret_in_its_records(
     assert [str(path) for path in records if MARK.encode() in path.read_bytes()] == []
     assert MARK not in "".join(capfd.readouterr())
     assert [directory.exists() for directory in directories] == [False]
+
+
+def test_a_traceback_is_told_by_its_exception() -> None:
+    tracker = outcome.Tracker(["a"], lambda nodes: None)
+    trace = "Traceback (most recent call last):\n  File \"x.py\", line 1, in <module>\nKeyError: '/etc/frr/frr.conf'\n"
+    tracker.handle(event("runner_on_failed", "a", msg="no result", module_stderr=trace))
+    assert tracker.nodes["a"].cause == "no result\nKeyError: '/etc/frr/frr.conf'"

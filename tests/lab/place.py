@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import fcntl
@@ -13,12 +14,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import pytest
 
 import infra.plan
 from infra import process
+from infra.operations.shell import Shell, open_shell
 from infra.plan.model import Plan
+from infra.secrets import store
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 KUMIAI = str(pathlib.Path(sys.executable).with_name("kumiai"))
@@ -78,6 +83,16 @@ class Place:
     def plan(self) -> Plan:
         """Return the plan of today."""
         return infra.plan.compute(self.stack_file, datetime.datetime.now(tz=datetime.UTC).date()).plan
+
+    @contextlib.contextmanager
+    def shell(self, plan: Plan) -> Iterator[Shell]:
+        """Yield a way to the machines."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            secrets = {site: store.load(self.stack_file, site) for site in plan.sites}
+        with open_shell(plan, secrets) as opened:
+            yield opened
 
     def edited(self, name: str, *changes: tuple[str, str], lock: tuple[str, str] | None = None) -> pathlib.Path:
         """Return another stack file of the same stack with texts replaced, and its lock with another one."""

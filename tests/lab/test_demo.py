@@ -5,15 +5,18 @@ The order of the tests is the order of the story: nothing before `test_destroyâ€
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from infra import process
-from infra.lab import outage, traffic, visits
 from infra.lab import state as lab_state
+from infra.lab import visits
+from infra.probes import run
 from infra.secrets import store
 from tests.lab import place as places
 from tests.lab.place import Place
@@ -132,29 +135,98 @@ def test_every_line_passes_the_test_of_lines(demo: Place) -> None:
     assert document["verdict"] == "pass"
 
 
-def test_the_backup_carries_only_while_the_main_line_is_cut(demo: Place) -> None:
+def drilled(demo: Place, *words: str) -> dict[str, Any]:
+    """Run a drill, print its figures, and return its document; what it promises for every fault is checked here."""
+    done = demo.kumiai("drill", *words, "--json")
+    found = dict(done.json())
+    figures = ("down_s", "computed_s", "target_s", "restored_s", "returned_s", "write_gap_s", "writes_acknowledged")
+    print(" ".join(words), {name: found[name] for name in figures}, found["findings"])
+    assert found["writes_acknowledged"] > 10
+    assert (found["writes_lost"], found["connections_broken"], found["split_brain"]) == (0, 0, 0)
+    assert done.code == 0, done.err
+    return found
+
+
+def test_a_cut_main_line_is_replaced_by_the_backup_which_carries_nothing_before_and_after(demo: Place) -> None:
+    assert drilled(demo, "line", "nishiki")["took_over"] == "nishiki-backup"
+
+
+def test_the_status_is_whole(demo: Place) -> None:
+    done = demo.kumiai("status", "--json")
+    assert done.code == 0, done.out
+    found = done.json()
+    assert {line["line"]: line["state"] for line in found["lines"]} == {
+        "nishiki-main": "carries", "nishiki-backup": "stands by", "tsuno-main": "carries", "tsuno-backup": "stands by",
+    }  # fmt: skip
+    assert {one["name"]: len(one["holders"]) for one in found["addresses"]}["service/juki"] == 1
+
+
+def test_a_lost_application_node_is_replaced(demo: Place) -> None:
+    found = dict(demo.kumiai("drill", "node", "juki-ap1", "--json").json())
+    print(found)
+    assert found["writes_acknowledged"] > 10
+    assert (found["writes_lost"], found["split_brain"], found["findings"]) == (0, 0, [])
+
+
+def test_a_lost_gateway_is_replaced_and_open_connections_survive(demo: Place) -> None:
+    assert drilled(demo, "gateway")["took_over"] in ("dc1-gw1a", "dc1-gw1b")
+
+
+def test_a_cut_sync_segment_never_makes_two_holders(demo: Place) -> None:
+    drilled(demo, "sync")
+
+
+def test_nothing_passes_between_any_two_places_but_what_a_flow_lets_pass(demo: Place) -> None:
     plan = demo.plan()
-    office = next(o for o in plan.network.offices if (o.member, o.zone) == ("nishiki", "mynumber"))
-    (juki,) = (e for e in plan.network.endpoints if e.service == "juki")
-    main = next(line for line in plan.network.lines if line.name == "nishiki-main")
+    with demo.shell(plan) as shell:
+        tried = run.run(plan, shell)
+    outcomes = collections.Counter((bool(one.probe.passes), one.outcome != "silent") for one in tried)
+    print(f"{len(tried)} probes: {dict(outcomes)}")
+    assert [one.wrong for one in tried if one.wrong] == []
+    assert outcomes[True, True] >= 12, "what must pass was seen to pass"
+    assert outcomes[False, False] > 5000
+    sources = {(one.probe.source.name, one.probe.source.segment) for one in tried}
+    assert sources >= {(node.name, card.segment) for node in plan.network.nodes for card in node.interfaces}
+    assert {name for name, segment in sources if segment == "office"} == {
+        f"{member}/honcho/{zone}" for member in ("nishiki", "tsuno") for zone in ("mynumber", "lgwan")
+    }
 
-    def carried() -> int:
-        return sum(t.packets_up + t.packets_down for t in traffic.traffic(NAME) if t.line == "nishiki-backup")
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in demo.environment.items():
-            patch.setenv(name, value)
-        authority = store.load(demo.stack_file, "dc1").ca.certificate_pem
-    before = carried()
-    assert "answered" in visits.visit(plan, office, juki, authority).answer
-    assert carried() == before, "the main line is up"
-    seen = outage.measure(plan, office, juki, main)
-    print(f"longest silence: {seen.cut_s} s after the cut, {seen.restored_s} s after the repair")
-    assert seen.recovered
-    assert carried() > before
-    back = carried()
-    assert "answered" in visits.visit(plan, office, juki, authority).answer
-    assert carried() == back, "the traffic has returned to the main line"
+ASK_STEADILY = """\
+import http.client, ssl, sys, time
+context = ssl._create_unverified_context()
+connection = http.client.HTTPSConnection(sys.argv[1], int(sys.argv[2]), timeout=8, context=context)
+try:
+    while True:
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        answer.read()
+        print(answer.status, flush=True)
+        time.sleep(0.5)
+except OSError as e:
+    print(type(e).__name__, flush=True)
+"""
+
+
+def test_a_flow_that_is_closed_ends_its_open_session_and_opens_again(demo: Place) -> None:
+    text = demo.stack_file.read_text(encoding="utf-8")
+    flow = text[text.index("flows:\n") : text.index("availability:")]
+    closed = demo.edited("closed", (flow, ""))
+    plan = demo.plan()
+    zaimu = next(e for e in plan.network.endpoints if e.name == "zaimu-nishiki")
+    address = str(plan.network.vip_by_name[zaimu.vip].address.ip)
+    with demo.shell(plan) as shell:
+        ask = shell.argv("juki-ap1", "python3", "-I", "-S", "-c", ASK_STEADILY, address, "8443")
+        with process.started(*ask) as session:
+            assert session.hear() == "200"
+            assert demo.kumiai("configure", stack_file=closed).code == 0
+            heard = list(iter(session.hear, ""))
+        assert heard[-1] == "TimeoutError", "nothing was answered any more"
+        with process.started(*ask) as refused:
+            assert refused.hear() == "TimeoutError"
+        assert demo.kumiai("configure").code == 0
+        with process.started(*ask) as again:
+            assert again.hear() == "200"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,6 +156,19 @@ def test_a_deferred_group_is_applied_by_the_later_one_of_its_name(node: Node) ->
     assert node.install(rest).changed_groups == []
 
 
+def test_two_groups_of_one_name_in_one_task_are_applied_once(node: Node) -> None:
+    daemons = {"name": "frr", "files": {node.path("daemons"): "bgpd=yes"}, "defer": True}
+    rest = {"name": "frr", "files": {node.path("conf"): "conf"}, "apply": [f"sh -c 'echo x >>{node.root}/count'"]}
+    node.install(daemons, rest)
+    assert (pathlib.Path(node.path("daemons")).read_text(), pathlib.Path(node.path("conf")).read_text()) == (
+        "bgpd=yes",
+        "conf",
+    )
+    node.install({**daemons, "files": {node.path("daemons"): "bgpd=no"}}, rest)
+    assert (node.root / "count").read_text() == "x\nx\n"
+    assert node.install({**daemons, "files": {node.path("daemons"): "bgpd=no"}}, rest).changed_groups == []
+
+
 def test_superfluous_files_of_the_pattern_go_and_no_others(node: Node) -> None:
     etc = node.root / "etc"
     etc.mkdir()

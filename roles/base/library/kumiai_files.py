@@ -128,22 +128,23 @@ class Installer:
 
     def install(self) -> None:
         """Do the work; afterwards ``changed_files``, ``changed_groups`` and ``diffs`` tell what happened."""
-        differing = {group.name: self._differing(group) for group in self.groups}
-        superfluous = {group.name: _superfluous(group) for group in self.groups}
+        # Groups may share a name, and with it the mark of what is still to be applied.
+        differing = [self._differing(group) for group in self.groups]
+        superfluous = [_superfluous(group) for group in self.groups]
         states = self._unit_states([unit for group in self.groups for unit in group.services])
         if not self.check_mode:
             self._stage(differing)
         due = []
-        for group in self.groups:
+        for group, new, gone in zip(self.groups, differing, superfluous, strict=True):
             mark = self.state_dir / group.name
-            touched = [*differing[group.name], *superfluous[group.name]]
+            touched = [*new, *gone]
             wrong = [unit for unit in group.services if states[unit] != (True, True)]
             if not (touched or wrong or (mark.exists() and not group.defer)):
                 continue
             self.changed_groups.append(group.name)
             self.changed_files += touched
             if not self.check_mode:
-                self._bring_into_place(mark, differing[group.name], superfluous[group.name])
+                self._bring_into_place(mark, new, gone)
             if not group.defer:
                 due.append(group)
         if due and not self.check_mode:
@@ -163,11 +164,11 @@ class Installer:
                 self.diffs.append({"before_header": path, "after_header": path, "before": old, "after": text})
         return found
 
-    def _stage(self, differing: dict[str, list[str]]) -> None:
+    def _stage(self, differing: list[list[str]]) -> None:
         staged: list[str] = []
         try:
-            for group in self.groups:
-                for path in differing[group.name]:
+            for group, paths in zip(self.groups, differing, strict=True):
+                for path in paths:
                     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
                     staged.append(path + SUFFIX)
                     _write(path + SUFFIX, group.files[path], group)

@@ -1,0 +1,113 @@
+"""``kumiai status``."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import rich.box
+import rich.live
+import typer
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from infra.cli import common
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from infra.plan.model import Plan
+    from infra.status.model import Status
+
+PAUSE_S = 2.0
+
+
+def command(
+    stack: common.StackArgument,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")] = False,
+    as_json: common.JsonFlag = False,
+    as_of: common.AsOfOption = None,
+) -> None:
+    """Show the redundant parts of STACK: services, virtual addresses and their holders, sessions and lines.
+
+    Exit 1 when a part is not whole: a machine that is silent, a service that does not run, a session that is down, an
+    address with no holder or with two.
+
+    Example: kumiai status demo --watch
+    """
+    import infra.plan
+    from infra.operations import shell
+    from infra.secrets import store
+    from infra.status import look
+    from network.errors import OperationError
+
+    stack_file = common.stack_file(stack)
+    plan = infra.plan.current(stack_file, common.as_of_date(as_of))
+    with shell.open_shell(plan, {site: store.load(stack_file, site) for site in plan.sites}) as opened:
+        if watch:
+            with rich.live.Live(console=common.out, auto_refresh=False) as live:
+                while True:
+                    live.update(_shown(plan, look.look(plan, opened)), refresh=True)
+                    time.sleep(PAUSE_S)
+        found = look.look(plan, opened)
+    if as_json:
+        common.print_json({"format": 1, "stack": plan.stack, "whole": found.whole, **_document(found)})
+    else:
+        common.out.print(_shown(plan, found))
+    if not found.whole:
+        raise OperationError(f"{plan.stack}: {len(found.findings)} findings")
+
+
+def _document(found: Status) -> dict[str, object]:
+    return {
+        "nodes": {
+            node: None if answer is None else {"units": dict(answer.units), "sessions": dict(answer.sessions)}
+            for node, answer in found.answers.items()
+        },
+        "addresses": [
+            {"name": one.vip.name, "address": str(one.vip.address.ip), "holders": one.holders, "unknown": one.unknown}
+            for one in found.holdings
+        ],
+        "lines": [dataclasses.asdict(line) for line in found.lines],
+        "findings": found.findings,
+    }
+
+
+def _shown(plan: Plan, found: Status) -> Group:
+    nodes = _table("機器 (machines)", "node", "host", "role", "services", "sessions")
+    for node, answer in found.answers.items():
+        where = plan.node_by_name[node]
+        if answer is None:
+            nodes.add_row(node, where.host, where.role, "does not answer", "", style="bold red")
+            continue
+        bad = [f"{unit.removesuffix('.service')} {state}" for unit, state in answer.units.items() if state != "active"]
+        up = sum(state == "Established" for state in answer.sessions.values())
+        sessions = f"{up} of {len(answer.sessions)}" if answer.sessions else ""
+        said = ", ".join(bad) or f"{len(answer.units)} run"
+        wrong = bad or up < len(answer.sessions)
+        nodes.add_row(node, where.host, where.role, said, sessions, style="bold red" if wrong else None)
+    addresses = _table("仮想アドレス (virtual addresses)", "name", "address", "held by", "stands by")
+    for one in found.holdings:
+        others = [node for node in one.vip.nodes if node not in (*one.holders, *one.unknown)]
+        style = "bold red" if one.wrong else None
+        addresses.add_row(
+            one.vip.name, str(one.vip.address.ip), ", ".join(one.holders) or "nobody", ", ".join(others), style=style
+        )
+    lines = _table("回線 (lines)", "line", "zone", "role", "state")
+    for line in found.lines:
+        style = "bold red" if line.state == "down" else None
+        lines.add_row(line.line, line.zone or "all", line.role, line.state, style=style)
+    return Group(nodes, addresses, lines, *_words(found.findings))
+
+
+def _words(findings: Sequence[str]) -> list[Text]:
+    return [Text(finding, style="bold red") for finding in findings] or [Text("every redundant part is whole")]
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -1,0 +1,118 @@
+"""What every drill works with: the plan, a way to its machines and hosts, and where a client stands."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from infra.drills.watching import Post
+from infra.operations.shell import Shell
+from infra.operations.virsh import Hypervisor
+from infra.plan.model import Plan
+from infra.resources import names
+from infra.status import look
+from network import gateways
+from network.errors import InputError, OperationError
+from network.model import Line, NetworkNode, OfficeLan, ServiceEndpoint
+
+LOOK_S = 0.2
+LINGER_S = 5.0
+"""How long a client goes on after everything serves again: what comes late is seen too."""
+BOOT_S = 600.0
+"""An emulated machine takes one to three minutes to its services."""
+WHOLE_S = 300.0
+"""How long machines that run commands may take until their services and sessions stand."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A running stack."""
+
+    plan: Plan
+    shell: Shell
+    hosts: Mapping[str, Hypervisor]
+    authorities: Mapping[str, str]
+    """Site → PEM certificate that signs the services' own."""
+    progress: Callable[[str], None]
+
+    def authority(self, post: Post) -> str:
+        """Return what the client at ``post`` trusts."""
+        return self.authorities[post.endpoint.site]
+
+    def await_whole(self, nodes: Collection[str], when: str) -> None:
+        """Wait until machines have all their services and sessions; OperationError that names what is missing."""
+        end = time.monotonic() + WHOLE_S
+        while findings := look.look(self.plan, self.shell, only=nodes).findings:
+            if time.monotonic() > end:
+                raise OperationError(f"not whole {when}, after {WHOLE_S:g} s: {'; '.join(findings)}")
+            time.sleep(LOOK_S)  # a machine far away sends no event
+
+    def kill(self, node: str) -> None:
+        """Take the power from a machine."""
+        self._host(node).call("destroy", names.domain(self.plan.stack, node))
+
+    def start(self, node: str) -> None:
+        """Switch a machine on again, unless it runs."""
+        host = self._host(node)
+        if names.domain(self.plan.stack, node) not in host.running():
+            host.start(names.domain(self.plan.stack, node))
+
+    def _host(self, node: str) -> Hypervisor:
+        return self.hosts[self.plan.node_by_name[node].host]
+
+
+def await_until(what: str, true: Callable[[], bool], limit_s: float) -> None:
+    """Wait until ``true`` says so; OperationError that names ``what`` when it does not in time."""
+    end = time.monotonic() + limit_s
+    while not true():
+        if time.monotonic() > end:
+            raise OperationError(f"did not come within {limit_s:g} s: {what}")
+        time.sleep(LOOK_S)  # a machine far away sends no event
+
+
+def posts(plan: Plan) -> Iterable[Post]:
+    """Yield every place where a client may work: an office LAN with a business system for it."""
+    for endpoint in plan.network.endpoints:
+        for office in plan.network.offices:
+            if office.zone == endpoint.zone and office.member in endpoint.participants:
+                yield Post(office=office, endpoint=endpoint)
+
+
+def line_post(plan: Plan, member: str | None) -> tuple[Line, Post]:
+    """Return the first main line (of ``member``) that has a backup, and where its loss is seen; else InputError."""
+    backed = {
+        (line.member, line.site, zone) for line in plan.network.lines if line.role == "backup" for zone in line.zones
+    }
+    for line in plan.network.lines:
+        if line.role != "main" or member not in (None, line.member):
+            continue
+        for post in posts(plan):
+            if _carries(line, post.office, post.endpoint) and (line.member, line.site, post.office.zone) in backed:
+                return line, post
+    whose = f"member {member}" if member else plan.stack
+    raise InputError(f"{whose}: no main line with a backup that an office reaches a business system by")
+
+
+def pair_of(plan: Plan, name: str | None) -> tuple[tuple[NetworkNode, NetworkNode], Post]:
+    """Return a pair of gateways, the one with ``name`` in it or the first, and a post whose traffic it passes on."""
+    for first in plan.network.nodes:
+        second = gateways.partner_of(plan.network, first) if first.role == "gateway" else None
+        if second is None or name not in (None, first.name, second.name):
+            continue
+        segments = set(first.segments)
+        for post in posts(plan):
+            lines = [line for line in plan.network.lines if _carries(line, post.office, post.endpoint)]
+            if post.endpoint.segment in segments and any(
+                h.segment in segments for line in lines for h in line.handoffs
+            ):
+                return (first, second), post
+    known = ", ".join(node.name for node in plan.network.nodes if node.role == "gateway")
+    raise InputError(
+        f"{name or plan.stack}: no pair of gateways that an office reaches a business system by; "
+        f"gateways: {known or 'none'}"
+    )
+
+
+def _carries(line: Line, office: OfficeLan, endpoint: ServiceEndpoint) -> bool:
+    return line.member == office.member and office.zone in line.zones and line.site == endpoint.site
