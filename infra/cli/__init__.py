@@ -20,6 +20,7 @@ from infra.cli import (
     render,
     schema,
     status,
+    switchover,
     up,
     validate,
     verify,
@@ -42,6 +43,7 @@ __all__ = [
     "render",
     "schema",
     "status",
+    "switchover",
     "up",
     "validate",
     "verify",
@@ -56,7 +58,22 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure, lines, status, drill):
+for module in (
+    validate,
+    schema,
+    plan,
+    render,
+    hosts,
+    preview,
+    up,
+    destroy,
+    verify,
+    configure,
+    lines,
+    status,
+    drill,
+    switchover,
+):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")

@@ -39,6 +39,12 @@ def of(network: NetworkPlan, node: str) -> Cluster | None:
     return cluster if cluster is not None and node in {*cluster.databases, *cluster.voters} else None
 
 
+def votes(network: NetworkPlan, node: str) -> bool:
+    """Say whether ``node`` votes on which server is the primary."""
+    cluster = of(network, node)
+    return cluster is not None and node in cluster.voters
+
+
 def render_node(plan: Plan, node: str) -> dict[str, str]:
     """Return the files of ``node``; empty when it is part of no cluster."""
     cluster = of(plan.network, node)

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from infra.operations import switchover
 from network import timers
+from network.errors import OperationError
 from tests.database.place import ROLE, Machine, Place, Writer, missing, place, planned, until
 
 pytestmark = pytest.mark.skipif(missing(), reason="needs root, etcd, patroni, PostgreSQL, HAProxy, nft")
@@ -132,14 +134,25 @@ def test_postgresql_crashes(running: Place, writer: Writer) -> None:
     assert running.primary() is running.other(lost), "the other one took over"
 
 
+class Shell:
+    """Runs commands on the machines of the place, as `kumiai switchover` does over SSH."""
+
+    def __init__(self, running: Place) -> None:
+        self._running = running
+
+    def run(self, node: str, *command: str, stdin: str | None = None, timeout_s: float = 60) -> str:
+        done = self._running.machines[node].sh(*command, stdin=stdin, timeout_s=timeout_s)
+        if not done.ok:
+            raise OperationError(f"{node}: {done.stderr}")
+        return done.stdout
+
+
 def test_switchover(running: Place, writer: Writer) -> None:
     before, begun = running.primary(), time.monotonic()
-    ctl = ("runuser", "-u", "postgres", "--", "patronictl", "-c", "/etc/kumiai/database/patroni.yml")
-    done = before.sh(*ctl, "switchover", "--force", timeout_s=60)
-    assert done.ok, done.stderr
-    print(done.stdout, done.stderr)
-    judge(running, writer, begun, timers.switchover_s(TIMERS))
+    done = switchover.switchover(Shell(running), running.cluster)
+    assert (done.before, done.after) == (before.node, running.other(before).node)
     assert running.primary() is running.other(before)
+    judge(running, writer, begun, timers.switchover_s(TIMERS))
 
 
 def test_machine_of_the_primary_is_lost(running: Place, writer: Writer) -> None:
