@@ -65,7 +65,7 @@ exec unshare --ipc "$@"
 """
 ACCOUNT = threading.Lock()
 """Held while this process is another account for a moment, or may not be one."""
-_numbers = itertools.count()
+_numbers, _runs = itertools.count(), itertools.count()
 
 
 def missing() -> bool:
@@ -326,7 +326,8 @@ class Writer:
     def __init__(self, machine: Machine, password: str) -> None:
         self._acknowledged: dict[int, float] = {}
         self._process = machine.start(
-            "writer", sys.executable, str(WRITER), password, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            "writer", sys.executable, str(WRITER), password, str(next(_runs) * 1_000_000),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()

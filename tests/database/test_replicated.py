@@ -44,7 +44,7 @@ def roles(machine: Machine) -> str:
     """Do what the role does with the members' databases; return what went wrong."""
     program = str(ROLE / "database_roles.py")
     account = ("runuser", "-u", "postgres", "--", "/usr/bin/python3")
-    done = machine.sh(*account, program, "/etc/kumiai/database/roles.json", timeout_s=60)
+    done = machine.sh(*account, program, "/etc/kumiai/database/roles.json", "--servers", timeout_s=90)
     return "" if done.ok else done.stderr
 
 

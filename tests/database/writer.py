@@ -1,4 +1,4 @@
-"""Writes numbered rows through the local HAProxy until its input ends: ``writer.py PASSWORD``.
+"""Writes numbered rows through the local HAProxy until its input ends: ``writer.py PASSWORD FIRST``.
 
 For each acknowledged one it prints number and time. A number is used once, whatever becomes of it, so that a row that
 was written without being acknowledged is not taken for another one. Ends by itself after `LIMIT_S`.
@@ -23,7 +23,7 @@ def main() -> None:
     told = json.loads(CONFIG.read_text(encoding="utf-8"))["members"][0]["database"]
     names = {"host", "hostaddr", "port", "user", "sslmode", "sslrootcert"}
     settings = {name: value for name, value in told.items() if name in names} | {"dbname": told["name"]}
-    end, number, connection = time.monotonic() + LIMIT_S, 0, None
+    end, number, connection = time.monotonic() + LIMIT_S, int(sys.argv[2]), None
     while time.monotonic() < end and not select.select([sys.stdin], [], [], 0.02)[0]:
         number += 1
         try:
