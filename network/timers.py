@@ -201,6 +201,11 @@ def database_machine_lost_s(timers: DatabaseTimers) -> float:
     return locked + MEMBER_ANSWER_S + timers.promote_s + primary_found_s(timers)
 
 
+def patroni_frozen_s(timers: DatabaseTimers) -> float:
+    """Return the longest time without a primary when its Patroni stands still, until the watchdog acts."""
+    return timers.ttl_s - timers.watchdog_margin_s + database_machine_lost_s(timers)
+
+
 def database_crash_s(timers: DatabaseTimers) -> float:
     """Return the longest time without a primary when PostgreSQL alone dies: Patroni sees it and gives up the lock."""
     released = timers.loop_wait_s + REACTION_S

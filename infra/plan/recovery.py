@@ -22,8 +22,9 @@ DATABASE_TARGETS_S = {
     "PostgreSQL of the primary crashed": 8.0,
     "standby lost, commits wait": 10.0,
     "planned switchover": 3.0,
+    "Patroni of the primary stands still": None,
 }
-"""What a replicated database has to meet."""
+"""What a replicated database has to meet; None: computed and told, and no target is set."""
 
 
 def compute(network: NetworkPlan, sla: Sla | None) -> tuple[Recovery, ...]:
@@ -79,6 +80,7 @@ def _database(database: timers.DatabaseTimers, told: str) -> Iterator[Recovery]:
         timers.database_crash_s(database),
         timers.standby_lost_s(database),
         timers.switchover_s(database),
+        timers.patroni_frozen_s(database),
     )
     for (fault, target), computed in zip(DATABASE_TARGETS_S.items(), seconds, strict=True):
         yield Recovery(layer="database", fault=f"{fault}{told}", seconds=round(computed, 2), target_seconds=target)

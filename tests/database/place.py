@@ -186,6 +186,11 @@ class Machine:
         assert joined.ok, joined.stderr
         self.start("etcd", "etcd", env=self.voter_environment())
 
+    def settle(self) -> None:
+        """Wait until the voter is one of the cluster: its unit counts as started then."""
+        settled = self.voter("promote")
+        assert settled.ok, settled.stderr
+
     def etcdctl(self, *argv: str) -> Completed:
         tls = "/etc/kumiai/etcd/tls"
         asked = f"https://{self.address}:2379"
@@ -255,6 +260,7 @@ class Machine:
             stale.unlink(missing_ok=True)
         self.plug("up")
         self.start_voter()
+        self.settle()
         if self.node in self.cluster.databases:
             self.start_server()
 

@@ -19,8 +19,7 @@ def founded() -> Iterator[Place]:
         for machine in voters(found):
             machine.start_voter(founding=True)
         for machine in voters(found):
-            settled = machine.voter("promote")
-            assert settled.ok, settled.stderr
+            machine.settle()
         yield found
 
 

@@ -138,7 +138,7 @@ HOSTS = (
         "a recovery time that the timers of a layer cannot meet",
         "recovery_hours: 24",
         "recovery_hours: ▶0.005",
-        "the layer database serves again after 28.0 s at worst, by its timers; 18 s are declared, so declare a longer time",
+        "the layer database serves again after 43.0 s at worst, by its timers; 18 s are declared, so declare a longer time",
     ),
     Wrong(
         "two data centers to choose from",

@@ -37,7 +37,7 @@ def _worst(declaration: Declaration) -> Mapping[str, float]:
         found["application"] = max(takeover, timers.backend_detection_s(profile))
     if any("database" in roles and roles["database"].count > 1 for roles in nodes):
         database = profile.database
-        found["database"] = max(timers.database_machine_lost_s(database), timers.standby_lost_s(database))
+        found["database"] = timers.patroni_frozen_s(database)
     return found
 
 

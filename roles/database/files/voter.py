@@ -17,9 +17,11 @@ import json
 import os
 import pathlib
 import socket
+import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 from typing import Any
 
 ANSWER_S = 3
@@ -27,6 +29,8 @@ ANSWER_S = 3
 PROMOTION_S = 120
 """How long a learner may take to copy what the others have."""
 FOUNDING = ".founding"
+UNDECIDED = ("not_decided", "3.0.0")
+"""What a new cluster says of its version in its first seconds."""
 
 Member = dict[str, Any]
 
@@ -90,6 +94,10 @@ def promote() -> None:
             if time.monotonic() > until:
                 raise VoterError(f"got no vote in {PROMOTION_S} s: {error}") from None
             time.sleep(1)
+    while not _knows_its_version():
+        if time.monotonic() > until:
+            raise VoterError(f"the cluster has agreed on no version in {PROMOTION_S} s")
+        time.sleep(0.5)
     planned = set(_planned().values())
     voters = [member for member in known if _has_voted(member) and not member.get("isLearner")]
     voting = {url for member in voters for url in member["peerURLs"]}
@@ -97,6 +105,18 @@ def promote() -> None:
         for member in known:
             if planned.isdisjoint(member["peerURLs"]):
                 _etcdctl(everybody, "member", "remove", _hexadecimal(member))
+
+
+def _knows_its_version() -> bool:
+    """Say whether the cluster has agreed on its version: a Patroni that starts before speaks an older protocol for good."""
+    trust = ssl.create_default_context(cafile=os.environ["ETCD_TRUSTED_CA_FILE"])
+    trust.load_cert_chain(os.environ["ETCD_CERT_FILE"], os.environ["ETCD_KEY_FILE"])
+    asked = f"{os.environ['ETCD_ADVERTISE_CLIENT_URLS']}/version"
+    try:
+        with urllib.request.urlopen(asked, timeout=ANSWER_S, context=trust) as answer:  # noqa: S310 - https, by the plan
+            return json.load(answer)["etcdcluster"] not in UNDECIDED
+    except OSError:
+        return False
 
 
 def _planned() -> dict[str, str]:
