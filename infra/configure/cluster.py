@@ -170,8 +170,8 @@ def _voter_tls(prefix: str) -> dict[str, str]:
 def _patroni(plan: Plan, cluster: Cluster, node: str) -> str:
     timers = plan.network.timers.database
     servers = _addresses(plan, cluster, cluster.databases)
-    # Its own vote first, and no other unless that fails: a Patroni before 4.1 takes half a minute to notice that the vote
-    # it listens to is gone (it cannot shut its TLS sockets down), which is longer than the lock of a lost primary.
+    # Its own vote first, and no other unless that fails: a Patroni before 4.1 takes half a minute to notice that the
+    # voter it listens to is gone (it cannot shut its TLS sockets down): longer than the lock of a lost primary lasts.
     voters = _addresses(plan, cluster, sorted(cluster.voters, key=lambda voter: voter != node))
     authority, certificate, key = (f"{DATABASE_TLS}/{name}" for name in ("authority.pem", "node.pem", "node.key"))
     entering = {"sslmode": "verify-full", "sslrootcert": authority, "sslcert": certificate, "sslkey": key}

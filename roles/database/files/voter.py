@@ -108,7 +108,7 @@ def promote() -> None:
 
 
 def _knows_its_version() -> bool:
-    """Say whether the cluster has agreed on its version: a Patroni that starts before speaks an older protocol for good."""
+    """Say whether the cluster has agreed on its version: a Patroni that starts before speaks an older one for good."""
     trust = ssl.create_default_context(cafile=os.environ["ETCD_TRUSTED_CA_FILE"])
     trust.load_cert_chain(os.environ["ETCD_CERT_FILE"], os.environ["ETCD_KEY_FILE"])
     asked = f"{os.environ['ETCD_ADVERTISE_CLIENT_URLS']}/version"
