@@ -48,7 +48,7 @@ PROGRAMS = ("etcd", "etcdctl", "patroni", "haproxy", "nft", "runuser")
 ROLE = pathlib.Path(__file__).parents[2] / "roles" / "database" / "files"
 MEMORY = pathlib.Path("/dev/shm")
 """Where the disks of the machines lie: writes there do not wait for the disk of a busy machine."""
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 """For a busy machine; what is measured is far below."""
 NODES = {
     "application": {"count": 2, "vcpus": 1, "memory_gib": 1, "disk_gib": 1},
@@ -174,7 +174,8 @@ class Machine:
         return {**os.environ, **pairs, "VOTER_JOIN": "/run/join.env"}
 
     def voter(self, step: str) -> Completed:
-        return self.sh("python3", str(ROLE / "voter.py"), step, env=self.voter_environment())
+        program = ("/usr/bin/python3", str(ROLE / "voter.py"))
+        return self.sh(*program, step, env=self.voter_environment(), timeout_s=PATIENCE_S)
 
     def start_voter(self, *, founding: bool = False) -> None:
         """Do what its unit does; with ``founding`` as in the first run of the play, which finds all voters empty."""
@@ -206,16 +207,19 @@ class Machine:
 
     def query(self, text: str, database: str = "postgres") -> str | None:
         """Ask PostgreSQL as its administrator, on its socket; None when it does not answer. Rows come a line each."""
-        try:
-            if database not in self._connections:
-                self._connections[database] = _as_administrator(self.folder / "run/postgresql", database)
-            with self._connections[database].cursor() as cursor:
-                cursor.execute(text)
-                return "\n".join(str(row[0]) for row in cursor.fetchall())
-        except psycopg2.Error:
-            if (broken := self._connections.pop(database, None)) is not None:
-                broken.close()
-            return None
+        for _ in range(2):  # a connection from before a restart is broken
+            kept = self._connections.pop(database, None)
+            try:
+                connection = kept or _as_administrator(self.folder / "run/postgresql", database)
+                with connection.cursor() as cursor:
+                    cursor.execute(text)
+                    self._connections[database] = connection
+                    return "\n".join(str(row[0]) for row in cursor.fetchall())
+            except psycopg2.Error:
+                if kept is None:
+                    return None
+                kept.close()
+        return None
 
     def is_primary(self) -> bool:
         return self.query("SELECT pg_is_in_recovery()") == "False"

@@ -15,7 +15,7 @@ import pytest
 from infra.operations import switchover
 from network import timers
 from network.errors import OperationError
-from tests.database.place import ROLE, Machine, Place, Writer, missing, place, planned, tell, until
+from tests.database.place import PATIENCE_S, ROLE, Machine, Place, Writer, missing, place, planned, tell, until
 
 pytestmark = pytest.mark.skipif(missing(), reason="needs root, etcd, patroni, PostgreSQL, HAProxy, nft")
 
@@ -46,7 +46,7 @@ def roles(machine: Machine) -> str:
     """Do what the role does with the members' databases; return what went wrong."""
     program = str(ROLE / "database_roles.py")
     account = ("runuser", "-u", "postgres", "--", "/usr/bin/python3")
-    done = machine.sh(*account, program, "/etc/kumiai/database/roles.json", "--servers", timeout_s=90)
+    done = machine.sh(*account, program, "/etc/kumiai/database/roles.json", "--servers", timeout_s=PATIENCE_S)
     return "" if done.ok else done.stderr
 
 
@@ -168,6 +168,7 @@ def test_machine_of_the_primary_is_lost(running: Place, writer: Writer) -> None:
     judge(running, writer, begun, timers.database_machine_lost_s(TIMERS))
 
 
+@pytest.mark.soak
 def test_a_frozen_patroni_never_gives_two_primaries(running: Place, writer: Writer) -> None:
     frozen, begun = running.primary(), time.monotonic()
     other, watchdog = running.other(frozen), frozen.watchdog
