@@ -7,12 +7,11 @@ what is new gets the lowest free value, what is no longer wanted is quarantined 
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
-
-import netaddr
 
 from network.errors import InputError
 
@@ -20,6 +19,8 @@ QUARANTINE_GENERATIONS = 8
 """Lock generations for which a freed value is not given out again."""
 DOCUMENTATION = tuple(IPv4Network(p) for p in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"))
 """RFC 5737: hand-off prefixes of simulated lines come from here."""
+TUNNELS = IPv4Network("169.254.0.0/16")
+"""RFC 3927: what stands inside tunnels comes from here."""
 VRID_MAX = 255
 
 
@@ -81,6 +82,16 @@ def vni(stack: str, ordinal: int) -> int:
     return ((int(_digest(stack)[:3], 16) or 1) << 12) | ordinal
 
 
+def tunnel_networks(ordinal: int) -> tuple[IPv4Network, IPv4Network]:
+    """Return the networks inside the tunnels of a hand-off, one for each gateway of the pair.
+
+    Link-local addresses (RFC 3927; its first and last 256 stay free) mean something between the two ends only, so they
+    meet neither a member's addresses nor a carrier's.
+    """
+    first = TUNNELS[256 + 8 * ordinal]
+    return IPv4Network((first, 30)), IPv4Network((first + 4, 30))
+
+
 def mac(stack: str, node: str, segment: str) -> str:
     """Return the MAC address of a card: locally administered, unicast, with 32 bits of digest."""
     raw = _digest(f"{stack}/{node}/{segment}")
@@ -116,9 +127,12 @@ def plan_book(
         used=[*(entry.prefix for entry in kept.values()), *taken, *(IPv4Network(prefix) for prefix, _ in held)],
         ordinals={*(entry.ordinal for entry in kept.values()), *(int(ordinal) for _, ordinal in held)},
     )
+    given = {name: entry.prefix for name, entry in kept.items() if wanted[name].prefix is None}
+    in_use = _Space(given.values(), set())
     for wish in sorted(wanted.values(), key=lambda w: w.name):
         if wish.prefix is not None:
-            _require_free(wish.name, wish.prefix, {n: e.prefix for n, e in kept.items() if wanted[n].prefix is None})
+            if not in_use.is_free(wish.prefix):
+                _require_free(wish.name, wish.prefix, given)
             space.take(wish.prefix)
     segments: dict[str, SegmentEntry] = {}
     for name in sorted(wanted):
@@ -143,26 +157,55 @@ def _require_free(name: str, prefix: IPv4Network, given: Mapping[str, IPv4Networ
 
 
 class _Space:
-    """Free prefixes and ordinals."""
+    """Free prefixes and ordinals.
+
+    What is used is kept as sorted intervals without overlap. Nothing is freed meanwhile, so that a search for a length
+    goes on where the last one for it ended.
+    """
 
     def __init__(self, used: Iterable[IPv4Network], ordinals: set[int]) -> None:
-        self._used = netaddr.IPSet(str(prefix) for prefix in used)
+        self._first: list[int] = []
+        self._last: list[int] = []
+        for prefix in sorted(set(used)):
+            self.take(prefix)
         self._ordinals = ordinals
+        self._from: dict[tuple[IPv4Network, int], int] = {}
 
     def take(self, prefix: IPv4Network) -> None:
-        self._used.add(str(prefix))
+        first, last = int(prefix.network_address), int(prefix.broadcast_address)
+        here = bisect.bisect_left(self._last, first)  # the first interval that does not end before
+        beyond = bisect.bisect_right(self._first, last)
+        if here < beyond:
+            first, last = min(first, self._first[here]), max(last, self._last[beyond - 1])
+        self._first[here:beyond], self._last[here:beyond] = [first], [last]
+
+    def is_free(self, prefix: IPv4Network) -> bool:
+        index = bisect.bisect_left(self._last, int(prefix.network_address))
+        return index == len(self._first) or self._first[index] > int(prefix.broadcast_address)
 
     def prefix(self, wish: SegmentWish, pools: tuple[IPv4Network, ...]) -> IPv4Network:
+        """Return the lowest free prefix that has room, and take it."""
         length = 32 - max(wish.hosts + 1, 3).bit_length()
-        free = netaddr.IPSet(str(pool) for pool in pools) - self._used
-        for block in free.iter_cidrs():
-            if block.prefixlen <= length:
-                found = IPv4Network(f"{block.network}/{length}")
+        for pool in pools:
+            found = self._lowest(pool, length)
+            if found is not None:
                 self.take(found)
                 return found
         where = "the documentation ranges" if wish.documentation else f"the supernet {pools[0]}"
         cure = "declare the hand-offs of some lines" if wish.documentation else "declare a larger supernet"
         raise InputError(f"segment {wish.name}: no free /{length} is left in {where}; {cure}")
+
+    def _lowest(self, pool: IPv4Network, length: int) -> IPv4Network | None:
+        size, end = 1 << (32 - length), int(pool.broadcast_address)
+        first = self._from.get((pool, length), -(-int(pool.network_address) // size) * size)
+        while first + size - 1 <= end:
+            index = bisect.bisect_left(self._last, first)
+            if index == len(self._first) or self._first[index] > first + size - 1:
+                self._from[pool, length] = first
+                return IPv4Network((first, length))
+            first = -(-(self._last[index] + 1) // size) * size
+        self._from[pool, length] = first
+        return None
 
     def ordinal(self) -> int:
         found = next((n for n in range(1, 4096) if n not in self._ordinals), None)

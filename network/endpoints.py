@@ -13,6 +13,8 @@ from network import zones
 
 FORMS = "office:MEMBER/ZONE, service:ID, service:ID@MEMBER, service:ID@each_member, network:ID or external:NAME"
 EACH_MEMBER = "each_member"
+INTERNET = "internet"
+"""NAME of the public Internet."""
 
 _ID = r"[a-z][a-z0-9-]{0,30}"
 _OFFICE = re.compile(rf"(?P<member>{_ID})/(?P<zone>[a-z_]+)")
@@ -64,7 +66,7 @@ class ExternalEnd:
     @property
     def public_internet(self) -> bool:
         """Say whether this is the public Internet and not one named system."""
-        return self.name.lower() == "internet"
+        return self.name.lower() == INTERNET
 
     def __str__(self) -> str:
         return f"external:{self.name}"

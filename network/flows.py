@@ -33,12 +33,18 @@ VOTERS = ports.PortRange("tcp", 2380, 2380)
 BGP = ports.PortRange("tcp", 179, 179)
 SYNC_PORT = ports.PortRange("udp", 3780, 3780)
 """On which the gateways of a pair tell each other of open connections (conntrackd's own example)."""
+OFFICE_ACCESS = "office_access"
+"""Implied kind: an office reaches the services of its own zone."""
 FROM_ENDPOINTS = frozenset({"database", "replication", "load_balancing", "management"})
 """Implied kinds that follow from the nodes of a service or a site; their texts are for people."""
 
 
 class RenderError(OperationError):
     """The plan cannot become configuration without leaving something out."""
+
+
+class NoPathError(RenderError):
+    """A declared flow has no path through the gateways of the plan."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -48,11 +54,21 @@ class Accept:
     source_segment: str
     source: IPv4Network
     target_segment: str
-    target: IPv4Address
+    target: IPv4Network
+    """A single address of a service or node; the LAN of an office, or what lies outside."""
     ports: ports.PortRange
     """``icmp`` means echo requests; errors about a known connection pass without a rule of their own."""
     flow: str
     """Where it comes from, such as ``office:nishiki/mynumber -> service:juki``."""
+    until: int = 0
+    """Seconds since 1970 (UTC) from which on it is closed; 0: open as long as it is planned."""
+    seen: IPv4Network | None = dataclasses.field(default=None, compare=False)
+    """What the target sees of ``source`` where a gateway translates it; follows from source and segment."""
+
+    @property
+    def source_seen(self) -> IPv4Network:
+        """The source as the target sees it."""
+        return self.seen or self.source
 
     @property
     def crosses(self) -> bool:
@@ -60,6 +76,8 @@ class Accept:
         return self.source_segment != self.target_segment
 
 
+Place = tuple[str, IPv4Network]
+"""Segment and prefix."""
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -70,6 +88,8 @@ class Resolution:
 
     network: NetworkPlan
     accepts: tuple[Accept, ...]
+    unopened: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    """Source and target of declared flows that nothing is opened for, each with the reason."""
 
     def through(self, gateway: NetworkNode) -> tuple[Accept, ...]:
         """Return what ``gateway`` passes on between its segments, sorted."""
@@ -80,11 +100,12 @@ class Resolution:
         """Return what ``node`` takes in on its own and its virtual addresses, sorted."""
         held = {(i.segment, address.ip) for i in node.interfaces for address in i.addresses}
         held |= {(vip.segment, vip.address.ip) for vip in self.vips_of(node)}
+        held |= set(self._in_tunnels(node))
         return tuple(sorted(accept for place in held for accept in self.to(*place)))
 
     def to(self, segment: str, address: IPv4Address) -> Sequence[Accept]:
         """Return what may be opened to ``address`` on ``segment``."""
-        return self._by_target.get((segment, address), ())
+        return self._by_target.get((segment, IPv4Network(address)), ())
 
     def asked_by(self, address: IPv4Address) -> Sequence[Accept]:
         """Return what the single address ``address`` may open."""
@@ -93,7 +114,13 @@ class Resolution:
     def out_of(self, node: NetworkNode) -> tuple[Accept, ...]:
         """Return what ``node`` opens itself from its own addresses, sorted."""
         own = [address.ip for interface in node.interfaces for address in interface.addresses]
+        own += [address for _, address in self._in_tunnels(node)]
         return tuple(sorted(accept for address in own for accept in self.asked_by(address)))
+
+    def _in_tunnels(self, node: NetworkNode) -> tuple[tuple[str, IPv4Address], ...]:
+        """Return segment and address of the tunnels' ends that ``node`` holds."""
+        found = gateways.tunnels(self.network, node) if node.role == "gateway" else ()
+        return tuple((hand.handoff.segment, hand.session[0]) for hand, _ in found)
 
     def reached_at(self, address: IPv4Address) -> Sequence[ServiceEndpoint]:
         """Return the services with the virtual address ``address``."""
@@ -119,7 +146,7 @@ class Resolution:
         return _index(((a.source_segment, a.target_segment), a) for a in self.accepts)
 
     @functools.cached_property
-    def _by_target(self) -> Mapping[tuple[str, IPv4Address], Sequence[Accept]]:
+    def _by_target(self) -> Mapping[tuple[str, IPv4Network], Sequence[Accept]]:
         return _index(((a.target_segment, a.target), a) for a in self.accepts)
 
     @functools.cached_property
@@ -154,15 +181,36 @@ def _index(pairs: Iterable[tuple[K, V]]) -> Mapping[K, Sequence[V]]:
 
 def resolve(network: NetworkPlan) -> Resolution:
     """Return every accept that the flows of ``network`` and its services imply."""
-    resolver, of_applications = _Resolver(network), service_ports.application_ports(network)
+    of_applications = service_ports.application_ports(network)
+    declared, unopened = resolve_declared(network)
     accepts = {
         *_management(network),
         *_gateways(network),
         *(accept for endpoint in network.endpoints for accept in _inside(network, endpoint, of_applications)),
         *(accept for cluster in network.clusters for accept in _replicated(network, cluster)),
-        *(accept for flow in network.flows if flow.kind not in FROM_ENDPOINTS for accept in resolver.accepts_of(flow)),
+        *declared,
     }
-    return Resolution(network, tuple(sorted(accepts)))
+    return Resolution(network, tuple(sorted(accepts)), unopened)
+
+
+def resolve_declared(network: NetworkPlan) -> tuple[tuple[Accept, ...], Mapping[tuple[str, str], str]]:
+    """Return the accepts of flows alone, and for which declared ones there is no path, with the reason.
+
+    An office without a path to its own services is an error.
+    """
+    resolver = _Resolver(network)
+    accepts: list[Accept] = []
+    unopened: dict[tuple[str, str], str] = {}
+    for flow in network.flows:
+        if flow.kind in FROM_ENDPOINTS:
+            continue
+        try:
+            accepts += resolver.accepts_of(flow)
+        except NoPathError as error:
+            if flow.kind == OFFICE_ACCESS:
+                raise
+            unopened[flow.source, flow.target] = str(error)
+    return tuple(accepts), unopened
 
 
 def database_nodes(endpoint: ServiceEndpoint) -> tuple[str, ...]:
@@ -181,8 +229,10 @@ class _Side:
     each: bool = False
     """Whether the flow says ``@each_member``."""
     participants: tuple[str, ...]
-    places: tuple[tuple[str, IPv4Network], ...]
-    """Segment and prefix: where packets from a source come in, or at which address a target is reached."""
+    places: tuple[Place, ...]
+    """Where packets from a source come in, or at which address a target is reached."""
+    outside_by: tuple[str, ...] = ()
+    """Members of a service by whose lines it may reach what lies outside; the first that has one is taken."""
 
 
 class _Resolver:
@@ -196,71 +246,125 @@ class _Resolver:
         self._lans: dict[tuple[str, str], set[IPv4Network]] = collections.defaultdict(set)
         for lan in network.offices:
             self._lans[lan.member, lan.zone].update(lan.prefixes)
-        self._entrances: dict[tuple[str, str], set[tuple[str, str | None]]] = collections.defaultdict(set)
+        self._entrances: dict[tuple[str, str], set[tuple[str, tuple[str, ...]]]] = collections.defaultdict(set)
         for line in network.lines:
             for handoff in line.handoffs:
-                # Traffic of a tunnel enters by the tunnel's own card, never in clear on the hand-off.
-                if handoff.routing != "tunnel":
-                    self._entrances[line.member, line.site].add((handoff.segment, handoff.zone))
-        gateways = [node for node in network.nodes if node.role == "gateway"]
-        self._joined = {pair for node in gateways for pair in itertools.permutations(node.segments, 2)}
+                self._entrances[line.member, line.site].add((handoff.segment, gateways.zones_of(line, handoff)))
+        self._led: dict[tuple[str, IPv4Network], str] = {}
+        self._translations = {handoff.segment: line.sources for line in network.lines for handoff in line.handoffs}
+        machines = [node for node in network.nodes if node.role == "gateway"]
+        self._joined = {pair for node in machines for pair in itertools.permutations(node.segments, 2)}
 
-    def accepts_of(self, flow: Flow) -> Iterator[Accept]:
+    def accepts_of(self, flow: Flow) -> list[Accept]:
         """Return the accepts of ``flow``; raise RenderError when it has none."""
         label = f"{flow.source} -> {flow.target}"
         if not flow.allow:
             raise RenderError(f"flow {label}: allows no port")
-        found = 0
-        for target in self._targets(flow.target, label):
-            site = self._network.segment_by_name[target.places[0][0]].site
-            for source in self._sources(flow.source, site, label):
-                if not _belong_together(source, target, label):
-                    continue
-                for (here, prefix), (there, address) in itertools.product(source.places, target.places):
-                    if here != there and (here, there) not in self._joined:
-                        raise RenderError(f"flow {label}: no gateway has cards on both {here} and {there}")
-                    for allowed in flow.allow:
-                        found += 1
-                        yield Accept(
-                            source_segment=here,
-                            source=prefix,
-                            target_segment=there,
-                            target=address.network_address,
-                            ports=allowed,
-                            flow=label,
-                        )
+        found = [
+            Accept(
+                source_segment=here,
+                source=prefix,
+                target_segment=there,
+                target=address,
+                ports=allowed,
+                flow=label,
+                until=int(flow.until.timestamp()) if flow.until else 0,
+                seen=self._seen(here, prefix) if here != there else None,
+            )
+            for source, target in self._pairs(flow, label)
+            for (here, prefix), (there, address) in self._joined_places(source, target, label)
+            for allowed in flow.allow
+        ]
         if not found:
             raise RenderError(f"flow {label}: the two ends have no member in common, so it allows nothing")
+        return found
 
-    def _sources(self, text: str, site: str, label: str) -> Iterator[_Side]:
-        end = endpoints.parse(text)
-        if isinstance(end, endpoints.OfficeEnd):
-            lans = sorted(self._lans[end.member, end.zone])
-            if not lans:
-                raise RenderError(f"flow {label}: {text} has no LAN")
-            cards = sorted(segment for segment, zone in self._entrances[end.member, site] if zone in (None, end.zone))
-            if not cards:
-                raise RenderError(f"flow {label}: no line of {end.member} carries the zone {end.zone} into {site}")
-            yield _Side(
-                member=end.member, named=True, participants=(end.member,), places=tuple(itertools.product(cards, lans))
-            )
-        elif isinstance(end, endpoints.ServiceEnd):
-            for endpoint in self._chosen(end, label):
+    def _pairs(self, flow: Flow, label: str) -> Iterator[tuple[_Side, _Side]]:
+        """Yield the sides that the flow joins."""
+        source, target = endpoints.parse(flow.source), endpoints.parse(flow.target)
+        if isinstance(target, endpoints.ServiceEnd):
+            for near in self._services(target, label, reached=True):
+                if isinstance(source, endpoints.ServiceEnd):
+                    others: Iterable[_Side] = self._services(source, label, reached=False)
+                else:
+                    others = [self._elsewhere(source, near, label)]
+                yield from ((other, near) for other in others if _belong_together(other, near, label))
+        elif isinstance(source, endpoints.ServiceEnd):
+            for near in self._services(source, label, reached=False):
+                other = self._elsewhere(target, near, label)
+                if _belong_together(near, other, label):
+                    yield near, other
+        else:
+            raise NoPathError(f"flow {label}: no end of it is a service, so it passes no gateway of the data center")
+
+    def _joined_places(self, source: _Side, target: _Side, label: str) -> Iterator[tuple[Place, Place]]:
+        for one, other in itertools.product(source.places, target.places):
+            if one[0] != other[0] and (one[0], other[0]) not in self._joined:
+                raise NoPathError(f"flow {label}: no gateway has cards on both {one[0]} and {other[0]}")
+            yield one, other
+
+    def _seen(self, segment: str, source: IPv4Network) -> IPv4Network | None:
+        """Return what a gateway makes of ``source`` that comes in by ``segment``; None when it leaves it as it is."""
+        translations = self._translations.get(segment, ())
+        return next((found for one in translations if (found := one.shown(source))), None)
+
+    def _services(self, end: endpoints.ServiceEnd, label: str, *, reached: bool) -> Iterator[_Side]:
+        """Yield a service's sides: at its virtual address when it is ``reached``, else at those of its applications."""
+        for endpoint in self._chosen(end, label):
+            if reached:
+                vip = self._network.vip_by_name[endpoint.vip]
+                places: tuple[Place, ...] = ((vip.segment, IPv4Network(vip.address.ip)),)
+            else:
                 places = tuple(
                     (endpoint.segment, IPv4Network(_address(self._network, name, endpoint.segment)))
                     for name in endpoint.application
                 )
-                yield from _sides(end, endpoint, places)
-        else:
-            raise RenderError(f"flow {label}: the plan holds no addresses of {text}")
+            yield from _sides(end, endpoint, places)
 
-    def _targets(self, text: str, label: str) -> Iterator[_Side]:
-        end = endpoints.parse(text)
-        if not isinstance(end, endpoints.ServiceEnd):
-            raise RenderError(f"flow {label}: the plan holds no address at which {text} is reached")
-        for endpoint in self._chosen(end, label):
-            vip = self._network.vip_by_name[endpoint.vip]
-            yield from _sides(end, endpoint, ((vip.segment, IPv4Network(vip.address.ip)),))
+    def _elsewhere(self, end: endpoints.Endpoint, near: _Side, label: str) -> _Side:
+        """Return the side of an office or of what lies outside, as ``near`` meets it at its site."""
+        site = self._network.segment_by_name[near.places[0][0]].site
+        if isinstance(end, endpoints.OfficeEnd):
+            lans = sorted(self._lans[end.member, end.zone])
+            if not lans:
+                raise RenderError(f"flow {label}: {end} has no LAN")
+            cards = sorted(segment for segment, zones in self._entrances[end.member, site] if end.zone in zones)
+            if not cards:
+                raise NoPathError(f"flow {label}: no line of {end.member} carries the zone {end.zone} into {site}")
+            return _Side(
+                member=end.member, named=True, participants=(end.member,), places=tuple(itertools.product(cards, lans))
+            )
+        public = isinstance(end, endpoints.ExternalEnd) and end.public_internet
+        return self._outside(f"external:{endpoints.INTERNET}" if public else str(end), near, site, label)
+
+    def _outside(self, text: str, near: _Side, site: str, label: str) -> _Side:
+        """Return the side of what lies outside, behind the lines of one member.
+
+        Machines that serve several members go there by the lines of the first one that has some: there is one route.
+        """
+        prefixes = {one.closed_network: one.prefixes for one in self._network.outsides if one.name == text}
+        if not prefixes:
+            raise NoPathError(f"flow {label}: no closed network says at which addresses it `reaches` {text}")
+        zone = self._network.segment_by_name[near.places[0][0]].zone
+        for member in near.outside_by:
+            places = tuple(
+                (handoff.segment, prefix)
+                for line in self._network.lines
+                if (line.member, line.site) == (member, site) and line.closed_network in prefixes
+                for handoff in line.handoffs
+                if zone in gateways.zones_of(line, handoff)
+                for prefix in prefixes[line.closed_network]
+            )
+            if places:
+                for (here, _), (_, prefix) in itertools.product(near.places, places):
+                    other = self._led.setdefault((here, prefix), member)
+                    if other != member:
+                        raise NoPathError(
+                            f"flow {label}: machines on {here} reach {prefix} by the lines of {other} already"
+                        )
+                return _Side(member=near.member, named=near.named, participants=(member,), places=places)
+        whose = " or ".join(near.outside_by)
+        raise NoPathError(f"flow {label}: no line of {whose} carries the zone {zone} from {site} to {text}")
 
     def _chosen(self, end: endpoints.ServiceEnd, label: str) -> list[ServiceEndpoint]:
         chosen = [e for e in self._endpoints[end.service] if end.member is None or end.member in e.participants]
@@ -281,7 +385,14 @@ def _sides(
     else:
         members = (end.member if named else endpoint.member,)
     for member in members:
-        yield _Side(member=member, named=named, each=end.each_member, participants=endpoint.participants, places=places)
+        yield _Side(
+            member=member,
+            named=named,
+            each=end.each_member,
+            participants=endpoint.participants,
+            places=places,
+            outside_by=(member,) if member is not None and (named or endpoint.member) else endpoint.participants,
+        )
 
 
 def _belong_together(source: _Side, target: _Side, label: str) -> bool:
@@ -309,7 +420,7 @@ def _management(network: NetworkPlan) -> Iterator[Accept]:
                 source_segment=segment,
                 source=IPv4Network(source),
                 target_segment=segment,
-                target=target,
+                target=IPv4Network(target),
                 ports=allowed,
                 flow=f"{what} {node.name}",
             )
@@ -324,8 +435,9 @@ def _gateways(network: NetworkPlan) -> Iterator[Accept]:
         if node.role != "gateway":
             continue
         for hand in gateways.attached(network, node):
-            if hand.handoff.routing == "bgp":
-                for source, target in ((hand.handoff.peer, hand.own), (hand.own, hand.handoff.peer)):
+            if hand.handoff.routing != "static":
+                own, far = hand.session
+                for source, target in ((far, own), (own, far)):
                     yield _on_segment(hand.handoff.segment, source, target, BGP, f"routing of {hand.line.name}")
         partner, sync = gateways.partner_of(network, node), gateways.sync_of(network, node)
         if partner is not None and sync is not None:
@@ -338,7 +450,7 @@ def _on_segment(segment: str, source: IPv4Address, target: IPv4Address, allowed:
         source_segment=segment,
         source=IPv4Network(source),
         target_segment=segment,
-        target=target,
+        target=IPv4Network(target),
         ports=allowed,
         flow=what,
     )
@@ -378,7 +490,7 @@ def _among(
                 source_segment=endpoint.segment,
                 source=IPv4Network(_address(network, source, endpoint.segment)),
                 target_segment=endpoint.segment,
-                target=_address(network, target, endpoint.segment),
+                target=IPv4Network(_address(network, target, endpoint.segment)),
                 ports=allowed,
                 flow=f"{what} of {endpoint.name}",
             )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 
-from network.model import Handoff, Interface, Line, NetworkNode, NetworkPlan
+from network.model import Handoff, Interface, Line, NetworkNode, NetworkPlan, ServiceEndpoint, Tunnel, shown
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +23,27 @@ class Attached:
         return self.card.address.ip
 
     @property
+    def way_in(self) -> str:
+        """The card by which offices come in: the tunnel's where there is one, and nobody in clear beside it."""
+        return self.handoff.tunnel.name if self.handoff.tunnel is not None else self.card.name
+
+    @property
+    def session(self) -> tuple[IPv4Address, IPv4Address]:
+        """The gateway's and the far router's address, as they speak BGP and BFD with each other."""
+        if self.handoff.tunnel is None:
+            return self.own, self.handoff.peer
+        inner = self.handoff.tunnel.inner[self.handoff.local.index(self.own)]
+        return inner[1], inner[2]
+
+    @property
     def zones(self) -> tuple[str, ...]:
         """The zones that the hand-off carries."""
-        return self.line.zones if self.handoff.zone is None else (self.handoff.zone,)
+        return zones_of(self.line, self.handoff)
+
+
+def zones_of(line: Line, handoff: Handoff) -> tuple[str, ...]:
+    """Return the zones that a hand-off of ``line`` carries."""
+    return line.zones if handoff.zone is None else (handoff.zone,)
 
 
 def sync_of(network: NetworkPlan, gateway: NetworkNode) -> str | None:
@@ -56,6 +75,19 @@ def attached(network: NetworkPlan, gateway: NetworkNode) -> tuple[Attached, ...]
     )
 
 
+def cards(network: NetworkPlan, node: NetworkNode) -> Mapping[str, str]:
+    """Return segment → the card by which its packets come to ``node``."""
+    found = {interface.segment: interface.name for interface in node.interfaces}
+    if node.role == "gateway":
+        found |= {hand.handoff.segment: hand.way_in for hand in attached(network, node)}
+    return found
+
+
+def tunnels(network: NetworkPlan, gateway: NetworkNode) -> tuple[tuple[Attached, Tunnel], ...]:
+    """Return the hand-offs of ``gateway`` with a tunnel, in plan order."""
+    return tuple((hand, hand.handoff.tunnel) for hand in attached(network, gateway) if hand.handoff.tunnel is not None)
+
+
 def offices_behind(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -> tuple[IPv4Network, ...]:
     """Return the office LANs that ``hand`` leads to, sorted: the member's, of the zones of hand-off and gateway."""
     zones = set(hand.zones) & _zones(network, gateway, hand)
@@ -72,7 +104,10 @@ def offices_behind(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -
 
 
 def services_before(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -> tuple[IPv4Network, ...]:
-    """Return the prefixes that the member may reach over ``hand``, sorted: its own and shared segments of the zones."""
+    """Return the prefixes that the member may reach over ``hand``, sorted: its own and shared segments of the zones.
+
+    They are those of the segments themselves; :func:`presented` says what the line shows of each.
+    """
     return tuple(
         sorted(
             prefix
@@ -81,6 +116,28 @@ def services_before(network: NetworkPlan, gateway: NetworkNode, hand: Attached) 
             for prefix in segment.prefixes
         )
     )
+
+
+def presented(line: Line, prefix: IPv4Network) -> IPv4Network:
+    """Return the addresses at which the offices behind ``line`` reach ``prefix`` of the data center."""
+    return shown(line.destinations, prefix)
+
+
+def addresses_of(network: NetworkPlan, endpoint: ServiceEndpoint) -> Mapping[tuple[str, str], IPv4Address]:
+    """Return at which address each line reaches ``endpoint``: (member, line) → address, main lines first."""
+    own = IPv4Network(network.vip_by_name[endpoint.vip].address.ip)
+    return {
+        (line.member, line.name): presented(line, own).network_address
+        for line in sorted(network.lines, key=lambda line: (line.role != "main", line.name))
+        if line.site == endpoint.site and endpoint.zone in line.zones
+    }
+
+
+def reached_at(network: NetworkPlan, endpoint: ServiceEndpoint, member: str) -> IPv4Address:
+    """Return the address that the offices of ``member`` use for ``endpoint``: by its first main line."""
+    found = addresses_of(network, endpoint)
+    own = network.vip_by_name[endpoint.vip].address.ip
+    return next((address for (whose, _), address in found.items() if whose == member), own)
 
 
 def _zones(network: NetworkPlan, gateway: NetworkNode, hand: Attached) -> set[str | None]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Literal
 
 from network import ports
 from network.timers import STANDARD, Timers
 
+Routing = Literal["bgp", "static", "tunnel"]
 SegmentKind = Literal["tenant", "service", "line", "sync", "management"]
 ImpliedKind = Literal["office_access", "database", "replication", "load_balancing", "management"]
 VOTERS = 3
@@ -113,6 +114,27 @@ class Vip:
     """1–255, unique on the segment."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Translation:
+    """Addresses that a gateway rewrites one by one (RFC 3022, 2.1): those of ``inside`` appear as ``outside``."""
+
+    inside: IPv4Network
+    outside: IPv4Network
+    """As long as ``inside``."""
+
+    def shown(self, prefix: IPv4Network) -> IPv4Network | None:
+        """Return what ``prefix`` appears as; None when it is not wholly ``inside``."""
+        if not prefix.subnet_of(self.inside):
+            return None
+        offset = int(prefix.network_address) - int(self.inside.network_address)
+        return IPv4Network((int(self.outside.network_address) + offset, prefix.prefixlen))
+
+
+def shown(translations: Iterable[Translation], prefix: IPv4Network) -> IPv4Network:
+    """Return what ``prefix`` appears as where ``translations`` hold: itself when it is in none of them."""
+    return next((found for one in translations if (found := one.shown(prefix))), prefix)
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OfficeLan:
     """The LANs of one zone in one office."""
@@ -121,6 +143,38 @@ class OfficeLan:
     office: str
     zone: str
     prefixes: tuple[IPv4Network, ...]
+    """Their own addresses, which lines and gateways see."""
+    translated: tuple[IPv4Network, ...] = ()
+    """What services see of ``prefixes``, in the same order; empty where no gateway translates them."""
+
+    @property
+    def seen(self) -> tuple[IPv4Network, ...]:
+        """The addresses that services see."""
+        return self.translated or self.prefixes
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """Addresses outside the stack that the lines of some closed network lead to."""
+
+    name: str
+    """As flows write it: ``network:lgwan`` or ``external:juki-net``."""
+    closed_network: str
+    prefixes: tuple[IPv4Network, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Tunnel:
+    """IPsec over a hand-off: each gateway of the pair has a tunnel and a routing session of its own to the far end."""
+
+    name: str
+    """Its interface in both gateways, at most 15 characters."""
+    number: int
+    """Identifier of the XFRM interface, unique in the stack."""
+    peer: IPv4Address
+    """Outer address of the far end."""
+    inner: tuple[IPv4Network, ...]
+    """The networks inside, of 30 bits, in the order of the gateways' addresses: first the gateway, then the far end."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,13 +186,19 @@ class Handoff:
     peer: IPv4Address
     local: tuple[IPv4Address, ...]
     vip: IPv4Address
-    routing: Literal["bgp", "static", "tunnel"]
+    routing: Routing
     peer_as: int | None
     local_as: int | None
     hold_s: int | None
     bfd: bool
     md5: str | None = None
     """Name of the secret that holds the session's password; the password itself is in no plan."""
+    tunnel: Tunnel | None = None
+    """Where ``routing`` is ``tunnel``: what everything but IPsec itself passes through."""
+
+    def __post_init__(self) -> None:
+        if (self.routing == "tunnel") != (self.tunnel is not None):
+            raise ValueError(f"{self.segment}: `tunnel` belongs to `routing: tunnel`, and nothing else does")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +215,10 @@ class Line:
     mbps: int
     zones: tuple[str, ...]
     handoffs: tuple[Handoff, ...]
+    sources: tuple[Translation, ...] = ()
+    """What the gateways make of office addresses (inside) that come in by this line."""
+    destinations: tuple[Translation, ...] = ()
+    """At which addresses (outside) this line reaches those of services (inside)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +288,8 @@ class Flow:
     reason: str
     approved_by: str | None = None
     expires: datetime.date | None = None
+    until: datetime.datetime | None = None
+    """The moment at which it closes by itself; None: with the plan that no longer holds it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -240,6 +306,7 @@ class NetworkPlan:
     flows: tuple[Flow, ...]
     stations: Mapping[str, IPv4Interface]
     """Site → address of the management station on that site's management segment."""
+    outsides: tuple[Outside, ...] = ()
     timers: Timers = STANDARD
 
     @functools.cached_property

@@ -19,6 +19,7 @@ from infra.cli import (
     preview,
     render,
     schema,
+    secret,
     status,
     switchover,
     up,
@@ -42,6 +43,7 @@ __all__ = [
     "preview",
     "render",
     "schema",
+    "secret",
     "status",
     "switchover",
     "up",
@@ -77,6 +79,7 @@ for module in (
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")
+app.add_typer(secret.app, name="secret")
 
 
 def main() -> None:

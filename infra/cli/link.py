@@ -171,10 +171,9 @@ def _require_possible(stack: str, declaration: Declaration, links: Sequence[Link
 
     path = common.stack_file(stack)
     plan = builder.build(path.stem, declaration, lock.load(path), day, time.perf_counter, links=links).plan
-    try:
-        flows.resolve(plan.network)
-    except flows.RenderError as error:
-        raise OperationError(f"{error}; the link cannot be opened, and nothing is recorded") from None
+    reason = flows.resolve(plan.network).unopened.get((links[-1].from_, links[-1].to))
+    if reason is not None:
+        raise OperationError(f"{reason}; the link cannot be opened, and nothing is recorded")
 
 
 def _last(links: Links, source: str, target: str) -> tuple[int, Link] | None:

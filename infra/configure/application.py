@@ -63,7 +63,7 @@ def _sources(network: NetworkPlan, flow: Flow, endpoint: ServiceEndpoint) -> lis
         if target.member is None and endpoint.member not in (None, source.member):
             return []
         lans = [lan for lan in network.offices if (lan.member, lan.zone) == (source.member, source.zone)]
-        return [(target.member or source.member, prefix) for lan in lans for prefix in lan.prefixes]
+        return [(target.member or source.member, prefix) for lan in lans for prefix in lan.seen]
     found: list[tuple[str | None, IPv4Network]] = []
     if isinstance(source, endpoints.ServiceEnd):
         for caller in network.endpoints:

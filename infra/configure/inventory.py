@@ -17,7 +17,10 @@ HostVars = dict[str, object]
 ACCOUNT = "kumiai"
 """The one account of every machine."""
 _OF_ENTRIES = ("/etc/haproxy/", "/etc/keepalived/")
-_OF_GATEWAYS = ("/etc/conntrackd/", "/etc/frr/", "/etc/keepalived/", "/etc/systemd/networkd.conf.d/")
+_OF_GATEWAYS = (
+    *("/etc/conntrackd/", "/etc/frr/", "/etc/keepalived/", "/etc/strongswan.d/", "/etc/swanctl/"),
+    "/etc/systemd/networkd.conf.d/",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 from infra.configure import application, cluster, database
+from infra.lab import passwords, underlay
 from infra.plan.model import Plan
+from infra.secrets import agreed
 from infra.secrets.generate import password_name
 from infra.secrets.model import Secrets
 from network import flows, gateways
 from network.errors import InputError
-from network.render import haproxy
+from network.render import haproxy, ipsec
 
 
 def node_secrets(plan: Plan, secrets: Secrets, node: str) -> dict[str, object]:
@@ -29,6 +31,7 @@ def node_secrets(plan: Plan, secrets: Secrets, node: str) -> dict[str, object]:
             "database_certificates": cluster.certificates(plan.network, secrets, node, cluster.DATABASE_TLS),
             "database_voter_certificates": cluster.certificates(plan.network, secrets, node, cluster.VOTER_TLS),
             "gateway_bgp_passwords": _bgp_passwords(plan, secrets, node),
+            "gateway_tunnel_keys": _tunnel_keys(plan, secrets, node),
             "load_balancer_authorities": _authorities(plan, secrets, node),
             "load_balancer_pems": _pems(plan, secrets, node),
         }
@@ -44,13 +47,36 @@ def _bgp_passwords(plan: Plan, secrets: Secrets, node: str) -> dict[str, str]:
     machine = plan.network.node_by_name[node]
     for hand in gateways.attached(plan.network, machine) if machine.role == "gateway" else ():
         if hand.handoff.md5 is not None:
-            name = f"line/{hand.handoff.md5}"
-            if name not in secrets.passwords:
-                raise InputError(
-                    f"{node}: line {hand.line.name} needs the secret {hand.handoff.md5!r}, the password of its BGP "
-                    f"session, and the stack has none; ask the carrier for it"
-                )
-            found[str(hand.handoff.peer)] = secrets.passwords[name]
+            what = f"the password of the BGP session on line {hand.line.name}"
+            found[str(hand.session[1])] = _agreed(plan, secrets, node, agreed.bgp_password(hand.handoff.md5), what)
+    return found
+
+
+def _tunnel_keys(plan: Plan, secrets: Secrets, node: str) -> list[dict[str, str]]:
+    """Return the key of each tunnel; the two ends agree on it, so nothing here makes one."""
+    return [
+        {
+            "name": tunnel.connection,
+            "own": str(tunnel.own),
+            "far": str(tunnel.peer),
+            "key": _agreed(
+                plan, secrets, node, agreed.tunnel_key(tunnel.line), f"the key of the tunnel on line {tunnel.line}"
+            ),
+        }
+        for tunnel in ipsec.tunnels(plan.network, plan.network.node_by_name[node])
+    ]
+
+
+def _agreed(plan: Plan, secrets: Secrets, node: str, name: str, what: str) -> str:
+    """Return a password that somebody else gave us. Simulated carriers have known ones, unless a person set another."""
+    found = secrets.passwords.get(name)
+    if found is None and plan.network.node_by_name[node].site in underlay.lab_sites(plan):
+        return passwords.of(name)
+    if found is None:
+        raise InputError(
+            f"{node}: the stack has no secret {name}, {what}; ask the carrier (or the far end) for it, then run: "
+            f"kumiai secret set {plan.stack} {name}"
+        )
     return found
 
 

@@ -3,7 +3,8 @@
 A flow of kind ``mutual_support`` is declared for the day on which it will be needed, and closed until then (R15, TZ-7).
 An entry of ``NAME.links.yaml`` opens it on request and until an end; when it is closed, the entry stays as evidence.
 Only ``kumiai link`` writes the file. A link whose end has passed is never part of a plan again, whatever day the plan
-is for, and is reported until it is recorded as closed: the gateways keep what they hold until they are configured.
+is for, and is reported until it is recorded as closed: the rules of gateways and hosts end by themselves at that
+moment, but their files hold the link until they are configured.
 """
 
 from __future__ import annotations

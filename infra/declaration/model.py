@@ -171,6 +171,8 @@ class ClosedNetwork(Record):
     """LGWAN, IP-VPN, 広域イーサネット, 県域ネットワーク or インターネットVPN."""
     assigned_prefix: Prefix | None = None
     """Given by the operator of the network (for LGWAN by J-LIS); never generated."""
+    reaches: dict[Text, Annotated[tuple[Prefix, ...], pydantic.Field(min_length=1)]] = {}
+    """外部の接続先: the addresses of external systems that its lines lead to, by the NAME of external:NAME."""
     path: tuple[Hop, ...] = ()
     """経路上の区間: compared with the bandwidth that services require."""
 
@@ -326,16 +328,16 @@ class Flow(Record):
 
 
 class Translation(Record):
-    """Address translation at the edge of a closed network."""
+    """Address translation, address by address, which the gateways do on the lines of a closed network."""
 
     closed_network: Id
     """Id of the closed network at whose edge it happens."""
     inside: Prefix
-    """Prefix on our side."""
+    """What is translated: office LANs with `source`, the services' addresses on our side with `destination`."""
     outside: Prefix
-    """Prefix that the closed network sees."""
+    """What it appears as, and as long: to our services with `source`, to the closed network with `destination`."""
     direction: Literal["source", "destination"]
-    """送信元 or 宛先."""
+    """送信元 (offices whose LANs have addresses of others) or 宛先 (at which addresses the services are reached)."""
     member: Id | None = None
     """Id of the member whose addresses it translates; default: of all."""
 

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 from collections.abc import Iterator
 
-from infra.declaration.model import Declaration, Flow, Member, Record, Service
+from infra.declaration.model import Declaration, Flow, Line, Member, Record, Service, Translation
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,15 @@ def service_site(declaration: Declaration, service: Service) -> str:
         return named
     (only,) = (site.id for site in declaration.sites if site.kind == "data_center")
     return only
+
+
+def translations_of(declaration: Declaration, line: Line) -> tuple[Translation, ...]:
+    """Return the translations that the gateways do on ``line``, in the order of the file."""
+    return tuple(
+        translation
+        for translation in declaration.translations
+        if translation.closed_network == line.closed_network and translation.member in (None, line.member)
+    )
 
 
 def expired_flows(declaration: Declaration, as_of: datetime.date) -> tuple[tuple[int, Flow], ...]:

@@ -15,6 +15,7 @@ from infra.drills import client
 from infra.drills.model import Knock, Seen, Talk, Write
 from infra.lab import reach, visits
 from infra.plan.model import Plan
+from network import gateways
 from network.errors import OperationError
 from network.model import OfficeLan, ServiceEndpoint
 
@@ -63,7 +64,7 @@ def watch(plan: Plan, post: Post, authority: str) -> Iterator[Watch]:
     if "answered" not in visit.answer:
         raise OperationError(f"{post}: does not answer before anything was broken: {visit.answer}; nothing was broken")
     orders = {
-        "address": str(plan.network.vip_by_name[post.endpoint.vip].address.ip),
+        "address": str(gateways.reached_at(plan.network, post.endpoint, post.office.member)),
         "port": post.endpoint.listen[0].first,
         "path": visits.PATH,
         "run": f"drill-{uuid.uuid4()}",

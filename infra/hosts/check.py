@@ -18,6 +18,7 @@ Link = Mapping[str, Any]
 Entry = Mapping[str, Any]
 """What `bridge -json fdb` says about one forwarding entry: {"mac": …, "dst": …, "ifname": …, "flags": ["self"], …}."""
 READ_SETTINGS = 'for path in "$@"; do [ ! -e "/proc/sys/$path" ] || echo "$path $(cat "/proc/sys/$path")"; done'
+READ_FILTER = 'nft -s list table inet "$1" 2>/dev/null || true'
 READ_IPV6 = "grep -sH . /proc/sys/net/ipv6/conf/*/disable_ipv6 || true"
 
 
@@ -31,6 +32,8 @@ class Actual:
     """Path below /proc/sys → value; one that the host's kernel does not have is missing."""
     ipv6_off: Mapping[str, bool]
     """Interface → whether IPv6 is switched off on it; an interface without IPv6 is missing."""
+    filter_table: str
+    """The stack's nftables table as ``nft -s list table`` shows it; empty when there is none."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,7 @@ def probe(plan: Plan, view: HostView) -> Actual:
     entries = json.loads(access.run_on(plan, view.host, "bridge", "-j", "fdb", "show"))
     settings = access.run_on(plan, view.host, "sh", "-c", READ_SETTINGS, "sh", *view.settings)
     ipv6 = access.run_on(plan, view.host, "sh", "-c", READ_IPV6)
+    table = access.run_on(plan, view.host, "sh", "-c", READ_FILTER, "sh", hypervisor.filter_name(view.stack))
     return Actual(
         links={link["ifname"]: link for link in links if link},
         entries=entries,
@@ -80,6 +84,7 @@ def probe(plan: Plan, view: HostView) -> Actual:
         ipv6_off={
             path.split("/")[6]: value == "1" for path, value in (line.rsplit(":", 1) for line in ipv6.splitlines())
         },
+        filter_table=table,
     )
 
 
@@ -90,6 +95,7 @@ def report(view: HostView, actual: Actual) -> HostReport:
         Deviation(host=view.host, rule=rule, where=where, message=message)
         for rule, where, message in (
             *_settings(view, actual),
+            *_filter(view, actual),
             *_underlay(view, actual),
             *(finding for bridge in view.bridges for finding in _bridge(view, bridge, actual)),
             *(finding for t in tunnels for finding in _entries(t, actual)),
@@ -117,6 +123,20 @@ def _settings(view: HostView, actual: Actual) -> Iterator[Finding]:
             yield "setting", path, f"is {actual.settings[path]}, must be {value}"
 
 
+def _filter(view: HostView, actual: Actual) -> Iterator[Finding]:
+    where = f"table inet {hypervisor.filter_name(view.stack)}"
+    wanted, found = (_rules(text) for text in (hypervisor.filter_table(view), actual.filter_table))
+    if not found:
+        yield "filter", where, "is missing: machines reach the host's own services"
+    elif found != wanted:
+        differing = next((rule for rule in (*wanted, *found) if rule not in wanted or rule not in found), "order")
+        yield "filter", where, f"is not as planned: {differing}"
+
+
+def _rules(table: str) -> list[str]:
+    return [line.strip() for line in table.splitlines() if line.strip()]
+
+
 def _underlay(view: HostView, actual: Actual) -> Iterator[Finding]:
     address = str(view.underlay)
     carrying = [link for link in actual.links.values() if address in _addresses(link, "inet", lengths=False)]
@@ -140,6 +160,10 @@ def _bridge(view: HostView, bridge: BridgeView, actual: Actual) -> Iterator[Find
             yield "bridge", bridge.name, f"{key} is {data.get(key)}, must be {value}"
     if "UP" not in link["flags"]:
         yield "bridge", bridge.name, "is down"
+    tunnel = actual.links.get(bridge.tunnel.name) if bridge.tunnel is not None else None
+    # A bridge follows its thinnest port; then the port is named.
+    if link["mtu"] != hypervisor.SEGMENT_MTU and (tunnel is None or tunnel["mtu"] == hypervisor.SEGMENT_MTU):
+        yield "mtu", bridge.name, f"is {link['mtu']}, must be {hypervisor.SEGMENT_MTU}"
     wanted = [str(bridge.address)] if bridge.address is not None else []
     if _addresses(link, "inet") != wanted:
         found = ", ".join(_addresses(link, "inet")) or "none"
@@ -157,6 +181,8 @@ def _ports(bridge: BridgeView, ports: Mapping[str, Link]) -> Iterator[Finding]:
         yield "uplink", bridge.name, f"{bridge.uplink} is not plugged in"
     for name, port in sorted(ports.items()):
         if name in planned:
+            if _addresses(port, "inet"):
+                yield "no-address", name, f"IPv4 address {', '.join(_addresses(port, 'inet'))}, must be none"
             continue
         if _kind(port) != "tun":
             yield "foreign-port", bridge.name, f"{name} is plugged in, which is no machine's card and not planned"
@@ -183,6 +209,8 @@ def _tunnel(view: HostView, bridge: BridgeView, actual: Actual) -> Iterator[Find
                 tunnel.name,
                 f"{key} is {data.get(key)}, must be {value}",
             )
+    if link["mtu"] != hypervisor.SEGMENT_MTU:
+        yield "mtu", tunnel.name, f"is {link['mtu']}, must be {hypervisor.SEGMENT_MTU}"
     if link.get("master") != bridge.name:
         yield "tunnel", tunnel.name, f"is plugged into {link.get('master', 'nothing')}, must be {bridge.name}"
     elif bool(_port_data(link).get("isolated")) is not tunnel.isolated:

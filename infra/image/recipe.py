@@ -36,7 +36,7 @@ PACKAGES = (
     # load balancer
     "haproxy", "keepalived",
     # gateway
-    "conntrack", "conntrackd", "frr",
+    "charon-systemd", "conntrack", "conntrackd", "frr", "libstrongswan-standard-plugins", "strongswan-swanctl",
     # database, its replication and its voters
     "etcd-client", "etcd-server", "patroni", "postgresql", "python3-dnspython", "python3-etcd", "python3-psycopg2",
     # reference application

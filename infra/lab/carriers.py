@@ -18,8 +18,10 @@ A packet's way over one line, from left to right, with the places where `faults`
 A line carries what was contracted, no more: the cable between provider edge and core is limited in both directions, for
 each zone by itself.
 
-A hand-off with ``routing: static`` has no session with the gateways: its edge is told what lies behind them. So is that
-of a ``tunnel``, since the lab's kernel has no IPsec.
+A hand-off with ``routing: static`` has no session with the gateways: its edge is told what lies behind them.
+
+The edge of a ``tunnel`` is the Internet and the far end's router in one. It has an interface for the tunnel of each
+gateway, with a session inside; `tunnels` says who is behind them.
 
 What a provider edge has learned no route for goes to the gateways' virtual address all the same (routing table
 ``default``, which the kernel asks last): an office that sends to places it has no business with must be stopped by
@@ -29,10 +31,10 @@ the gateways' rules, not by luck. Source addresses are not filtered here either:
 from __future__ import annotations
 
 import dataclasses
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from infra.lab import places, underlay
-from infra.lab.drawing import DEFAULT, EVERYWHERE, Cable, Drawing, Namespace, Port, Selection, Way
+from infra.lab.drawing import DEFAULT, EVERYWHERE, Cable, Drawing, Namespace, Port, Redirect, Selection, Way
 from infra.plan.model import Plan
 from network.errors import InputError
 from network.model import Handoff, Line, OfficeLan
@@ -43,7 +45,28 @@ ACCESS = IPv4Network("100.65.0.0/16")
 """Point-to-point links of 31 bits (RFC 3021) between cores and offices."""
 TRUNKS = IPv4Network("100.66.0.0/16")
 """The same between provider edges and cores."""
+BESIDE = IPv4Network("100.67.0.0/30")
+"""The same between a provider edge and the far ends of its tunnels; nobody else sees them, so all edges share it."""
 FIRST_TABLE = 1000
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FarEnd:
+    """The far end of one gateway's tunnel: an IKE daemon in a namespace of its own, beside the provider edge."""
+
+    gateway: IPv4Address
+    """Outer address of the gateway."""
+    outer: IPv4Address
+    """Its own, as the gateway knows it."""
+    near: Port
+    """At the provider edge."""
+    daemon: Port
+    """The other end of the same cable."""
+    interface: str
+    """The tunnel's interface, in the provider edge."""
+    inner: IPv4Interface
+    """Its own address inside the tunnel."""
+    gateway_inner: IPv4Address
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +82,8 @@ class Edge:
     inside: Port
     """Towards the core."""
     core: Port
+    far_ends: tuple[FarEnd, ...] = ()
+    """Of a hand-off with tunnels, in the order of its gateways."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +156,11 @@ def draw(plan: Plan) -> Drawing:
         part = _transport(edge, here, FIRST_TABLE + 2 * number)
         cores.setdefault(part.name, []).append(part)
         cables.append(Cable(ends=(edge.switch, edge.outside), about=f"hand-off {edge.handoff.segment}"))
+        for far in edge.far_ends:
+            namespaces.append(
+                Namespace(name=far.daemon.namespace, ways=(Way(prefix=EVERYWHERE, via=far.near.addresses[0].ip),))
+            )
+            cables.append(Cable(ends=(far.near, far.daemon), about=f"tunnel of {edge.handoff.segment}"))
         about = f"carrier of {edge.handoff.segment}"
         cables.append(Cable(ends=(edge.inside, edge.core), about=about, rate_mbps=edge.line.mbps))
     for link in links:
@@ -176,6 +206,30 @@ def _edge(plan: Plan, line: Line, handoff: Handoff, pair: IPv4Network) -> Edge:
             name=places.interface("e", handoff.segment),
             addresses=(_end(pair, 1),),
         ),
+        far_ends=_far_ends(plan.stack, line, handoff),
+    )
+
+
+def _far_ends(stack: str, line: Line, handoff: Handoff) -> tuple[FarEnd, ...]:
+    tunnel = handoff.tunnel
+    if tunnel is None:
+        return ()
+    edge, links = edge_of(stack, line, handoff), BESIDE.subnets(new_prefix=31)
+    return tuple(
+        FarEnd(
+            gateway=gateway,
+            outer=tunnel.peer,
+            near=Port(namespace=edge, name=f"vpn{number}", addresses=(_end(link, 0),)),
+            daemon=Port(
+                namespace=places.namespace(stack, "vpn", line.name, handoff.zone or "all", str(number)),
+                name="outside",
+                addresses=(_end(link, 1),),
+            ),
+            interface=f"tun{number}",
+            inner=IPv4Interface((inner[2], inner.prefixlen)),
+            gateway_inner=inner[1],
+        )
+        for number, (gateway, inner, link) in enumerate(zip(handoff.local, tunnel.inner, links, strict=False), start=1)
     )
 
 
@@ -203,10 +257,17 @@ def _end(pair: IPv4Network, number: int) -> IPv4Interface:
 
 def _edge_router(plan: Plan, edge: Edge, links: tuple[AccessLink, ...]) -> Namespace:
     """Return a provider edge; with static routing it is told what lies behind the gateways, else it learns it."""
-    static = edge.handoff.routing != "bgp"
+    static = edge.handoff.routing == "static"
     return Namespace(
         name=edge.outside.namespace,
-        forwards=((edge.outside.name, edge.inside.name),),
+        forwards=(
+            (edge.outside.name, edge.inside.name),
+            *((edge.outside.name, far.near.name) for far in edge.far_ends),
+            *((far.interface, edge.inside.name) for far in edge.far_ends),
+        ),
+        redirects=tuple(
+            Redirect(source=far.gateway, target=far.outer, to=far.daemon.addresses[0].ip) for far in edge.far_ends
+        ),
         ways=(
             Way(prefix=EVERYWHERE, via=edge.handoff.vip, table=DEFAULT),
             *(Way(prefix=_only(link.office), via=edge.core.addresses[0].ip) for link in links),

@@ -12,6 +12,9 @@ MAIN = 254
 DEFAULT = 253
 """Number of the routing table that the kernel asks when no other one has a route; routing daemons do not see it."""
 
+OF_DAEMONS = 99
+"""Number of a routing table that daemons fill by themselves; it is never drawn."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Bridge:
@@ -63,6 +66,15 @@ class Selection:
     table: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Redirect:
+    """IKE and ESP in UDP from ``source`` to ``target`` go to ``to``."""
+
+    source: IPv4Address
+    target: IPv4Address
+    to: IPv4Address
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Namespace:
     """A network namespace: a host, a carrier's router, an office, a terminal."""
@@ -72,6 +84,7 @@ class Namespace:
     """Pairs of interfaces between which it forwards, in both directions; none: it forwards nothing at all."""
     ways: tuple[Way, ...] = ()
     selections: tuple[Selection, ...] = ()
+    redirects: tuple[Redirect, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

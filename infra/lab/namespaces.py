@@ -9,7 +9,7 @@ from typing import Any
 
 from infra import process
 from infra.lab import places, processes
-from infra.lab.drawing import DEFAULT, EVERYWHERE, MAIN, Bridge, Cable, Drawing, Namespace, Port, Selection
+from infra.lab.drawing import DEFAULT, EVERYWHERE, MAIN, OF_DAEMONS, Bridge, Cable, Drawing, Namespace, Port, Selection
 
 ALIAS = "lab: "
 """How the alias of every interface of ours begins; others in our namespaces are left alone."""
@@ -221,7 +221,8 @@ def _routing(namespace: Namespace) -> list[str]:
         for rule in rules
         if rule["priority"] == RULE_PRIORITY and "iif" in rule
     }
-    ways = {_way_line(*_seen(route)) for route in routes if route.get("protocol") == "static"}
+    seen = [_seen(route) for route in routes if route.get("protocol") == "static"]
+    ways = {_way_line(*way) for way in seen if way[2] != OF_DAEMONS}
     wanted = {
         _way_line(str(way.prefix), None if way.via is None else str(way.via), way.table) for way in namespace.ways
     }
@@ -264,7 +265,11 @@ def _firewall(namespace: Namespace) -> list[str]:
         return []
     pairs = sorted({pair for a, b in namespace.forwards for pair in ((a, b), (b, a))})
     elements = ", ".join(f'"{a}" . "{b}"' for a, b in pairs)
-    digest = hashlib.sha256(elements.encode()).hexdigest()[:16]
+    redirects = "".join(
+        f"  ip saddr {r.source} ip daddr {r.target} udp dport {{ 500, 4500 }} dnat ip to {r.to}\n"
+        for r in sorted(namespace.redirects)
+    )
+    digest = hashlib.sha256((elements + redirects).encode()).hexdigest()[:16]
     enter = ("ip", "netns", "exec", namespace.name, "nft")
     loaded = process.probe(*enter, "list", "table", "inet", TABLE)
     if f'comment "{digest}"' in loaded.stdout:
@@ -274,7 +279,10 @@ def _firewall(namespace: Namespace) -> list[str]:
         f'table inet {TABLE} {{\n comment "{digest}"\n'
         f" set {PAIRS} {{\n  type ifname . ifname\n  counter\n  elements = {{ {elements} }}\n }}\n chain forward {{\n"
         "  type filter hook forward priority filter; policy drop;\n"
-        f"  iifname . oifname @{PAIRS} accept\n }}\n}}\n"
+        f"  iifname . oifname @{PAIRS} accept\n }}\n"
     )
+    if redirects:
+        rules += f" chain redirects {{\n  type nat hook prerouting priority dstnat;\n{redirects} }}\n"
+    rules += "}\n"
     process.run(*enter, "-f", "-", stdin=rules)
     return [f"{namespace.name}: forwards between {len(namespace.forwards)} pairs of interfaces"]

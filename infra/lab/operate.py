@@ -22,6 +22,7 @@ from infra.lab import (
     places,
     processes,
     routers,
+    tunnels,
     underlay,
 )
 from infra.lab import state as state_file
@@ -125,15 +126,22 @@ def _network(plan: Plan, progress: Progress) -> tuple[State, list[str]]:
     changes = draw_up(plan, progress)
     wanted = routers.routers(plan)
     progress(f"starting {len(wanted)} routers of carriers and offices")
+    charons, joined = tunnels.start(carriers.edges(plan), known.processes)
     running, started = frr.start(wanted, known.processes)
-    for gone in set(places.routers_folder(plan.stack).glob("*")) - {places.router_folder(r.namespace) for r in wanted}:
+    folders = {places.router_folder(router.namespace) for router in wanted} | tunnels.folders(carriers.edges(plan))
+    for gone in set(places.routers_folder(plan.stack).glob("*")) - folders:
         shutil.rmtree(gone)
-    others = tuple(one for one in known.processes if not frr.is_router(one.name))
+    others = tuple(one for one in known.processes if not _of_network(one.name))
     # A router that is no longer drawn went with its namespace, unless somebody had deleted that under its feet.
-    processes.end(one for one in known.processes if one not in (*others, *running))
-    known = dataclasses.replace(known, processes=(*others, *running))
+    processes.end(one for one in known.processes if one not in (*others, *charons, *running))
+    known = dataclasses.replace(known, processes=(*others, *charons, *running))
     state_file.save(known)
-    return known, [*changes, *(f"{name}: started" for name in started)]
+    return known, [*changes, *(f"{name}: started" for name in (*joined, *started))]
+
+
+def _of_network(name: str) -> bool:
+    """Return whether a process belongs to carriers and offices, by its name; the others belong to hosts."""
+    return frr.is_router(name) or tunnels.is_charon(name)
 
 
 def _give_back(folder: pathlib.Path) -> None:
@@ -172,7 +180,7 @@ def _start_daemons(stack: str, hosts: tuple[str, ...], known: State) -> tuple[St
     """Start what does not run; the state is written as soon as each daemon is known."""
     made = {folder for host in hosts for folder in daemons.prepare(stack, host)}
     here = tuple(  # others went with their host
-        one for one in known.processes if frr.is_router(one.name) or one.name.partition("/")[0] in hosts
+        one for one in known.processes if _of_network(one.name) or one.name.partition("/")[0] in hosts
     )
     known = dataclasses.replace(known, processes=here, made=tuple(sorted({*known.made, *made})))
     state_file.save(known)

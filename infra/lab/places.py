@@ -17,7 +17,7 @@ ROUTERS = pathlib.Path("/run/kumiai-lab-routers")
 NETNS = pathlib.Path("/run/netns")
 """Where iproute2 keeps named network namespaces."""
 
-Kind = Literal["host", "edge", "underlay", "carrier", "pe", "office", "terminal"]
+Kind = Literal["host", "edge", "underlay", "carrier", "pe", "office", "terminal", "vpn"]
 SOCKET_PATH_BYTES = 107
 """Longest path of a Unix socket (sun_path of unix(7) without its closing zero)."""
 

@@ -16,9 +16,10 @@ import dataclasses
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
-from infra.lab import carriers
+from infra.lab import carriers, passwords
 from infra.lab.carriers import AccessLink, Edge
 from infra.plan.model import Plan
+from infra.secrets import agreed
 from network.model import OfficeLan
 
 OFFICE_AS = 4200000000
@@ -46,6 +47,8 @@ class Neighbor:
     hold_s: int | None
     """None: what the daemon has by default."""
     bfd: bool
+    password: str | None = None
+    """Of a session that TCP-MD5 protects (RFC 2385)."""
     accept: str
     """Name of the prefix list of what is taken in."""
     announce: str
@@ -129,6 +132,8 @@ def _session(neighbor: Neighbor) -> list[str]:
         lines.append(f"{at} timers {max(1, neighbor.hold_s // 3)} {neighbor.hold_s}")
     if neighbor.source is not None:
         lines += [f"{at} ebgp-multihop 2", f"{at} update-source {neighbor.source}"]
+    if neighbor.password is not None:
+        lines.append(f"{at} password {neighbor.password}")
     if neighbor.bfd:
         lines.append(f"{at} bfd")  # 3 × 300 ms, or what the other side asks for when that is slower (RFC 5880, 6.8.7)
     return lines
@@ -154,11 +159,12 @@ def _edge(plan: Plan, edge: Edge, links: Sequence[AccessLink]) -> Router:
             description=f"gateway {number}",
             hold_s=handoff.hold_s,
             bfd=handoff.bfd,
+            password=None if handoff.md5 is None else passwords.of(agreed.bgp_password(handoff.md5)),
             accept="data-center",
             announce="offices",
         )
-        for number, address in enumerate(handoff.local, start=1)
-        if handoff.routing == "bgp" and handoff.local_as is not None
+        for number, address in enumerate([far.gateway_inner for far in edge.far_ends] or handoff.local, start=1)
+        if handoff.routing != "static" and handoff.local_as is not None
     ]
     customers = [
         Neighbor(
@@ -178,7 +184,7 @@ def _edge(plan: Plan, edge: Edge, links: Sequence[AccessLink]) -> Router:
         namespace=edge.outside.namespace,
         asn=asn,
         identifier=handoff.peer,
-        networks=carriers.data_center_prefixes(plan, edge) if handoff.routing != "bgp" else (),
+        networks=carriers.data_center_prefixes(plan, edge) if handoff.routing == "static" else (),
         prefix_lists=(
             ("offices", tuple(f"permit {prefix}" for prefix in offices)),
             ("data-center", (*(f"deny {prefix} le 32" for prefix in offices), "permit 0.0.0.0/0 le 32")),

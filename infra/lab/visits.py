@@ -10,6 +10,7 @@ from concurrent import futures
 from infra import process
 from infra.lab import reach
 from infra.plan.model import Plan
+from network import gateways
 from network.model import OfficeLan, ServiceEndpoint
 
 CONNECT_S = 3.0
@@ -55,7 +56,7 @@ def visit_all(plan: Plan, authority: str) -> tuple[Visit, ...]:
 def visit(plan: Plan, office: OfficeLan, endpoint: ServiceEndpoint, authority: str) -> Visit:
     """Write a record from one LAN over HTTPS, checking the service's certificate, and read it back."""
     expected = office.member in endpoint.participants and office.zone == endpoint.zone
-    url = url_of(plan, endpoint)
+    url = url_of(plan, office, endpoint)
     post = ("--header", "Content-Type: application/json", "--data", json.dumps({"note": "見本の訪問"}))
     end = time.monotonic() + (READY_S if expected else 0)
     done = _fetch(plan, office, url, authority, *post)
@@ -76,13 +77,13 @@ def visit(plan: Plan, office: OfficeLan, endpoint: ServiceEndpoint, authority: s
 
 def answering_node(plan: Plan, office: OfficeLan, endpoint: ServiceEndpoint, authority: str) -> str | None:
     """Return which node answers one request from a LAN; None when none does."""
-    done = _fetch(plan, office, url_of(plan, endpoint), authority)
+    done = _fetch(plan, office, url_of(plan, office, endpoint), authority)
     return str(json.loads(done.stdout)["node"]) if done.ok else None
 
 
-def url_of(plan: Plan, endpoint: ServiceEndpoint) -> str:
+def url_of(plan: Plan, office: OfficeLan, endpoint: ServiceEndpoint) -> str:
     """Return the address at which an office reaches the service's interface for programs."""
-    return f"https://{plan.network.vip_by_name[endpoint.vip].address.ip}:{endpoint.listen[0].first}{PATH}"
+    return f"https://{gateways.reached_at(plan.network, endpoint, office.member)}:{endpoint.listen[0].first}{PATH}"
 
 
 def _fetch(plan: Plan, office: OfficeLan, url: str, authority: str, *options: str) -> process.Completed:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
+from network import gateways
 from network.model import Line, NetworkPlan, OfficeLan
 
 
@@ -98,6 +99,7 @@ def _targets(network: NetworkPlan, lan: OfficeLan, line: Line) -> tuple[Target, 
     for endpoint in network.endpoints:
         ports = [port.first for port in endpoint.listen if port.protocol == "tcp"]
         if (endpoint.zone, endpoint.site) == (lan.zone, line.site) and lan.member in endpoint.participants and ports:
-            address = network.vip_by_name[endpoint.vip].address.ip
+            own = IPv4Network(network.vip_by_name[endpoint.vip].address.ip)
+            address = gateways.presented(line, own).network_address
             found.append(Target(service=endpoint.name, address=address, port=ports[0]))
     return tuple(found)

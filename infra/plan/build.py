@@ -23,6 +23,7 @@ from infra.tenancy import gateways
 from infra.tenancy.groups import Instance, NodeWish
 from network import addressing
 from network.errors import InputError
+from network.flows import resolve_declared
 from network.model import NetworkPlan
 
 Clock = Callable[[], float]
@@ -254,6 +255,7 @@ def _plan(
     )
     keys = {entries[node.name].host: node.key for node in wanted if node.key is not None}
     logs = declaration.sla.logs if declaration.sla else None
+    unopened = resolve_declared(network)[1]
     return Plan(
         stack=stack,
         title=declaration.group.title,
@@ -280,6 +282,11 @@ def _plan(
         expired=tuple(
             f"flows[{index}]: {flow.from_} → {flow.to} expired on {flow.expires}"
             for index, flow in queries.expired_flows(declaration, as_of)
+        ),
+        unopened=tuple(
+            f"flows[{index}]: {unopened[flow.from_, flow.to]}"
+            for index, flow in enumerate(declaration.flows)
+            if (flow.from_, flow.to) in unopened
         ),
         log_activity_months=logs.activity_months if logs else 3,
         log_security_years=logs.security_years if logs else 5,

@@ -71,6 +71,11 @@ def document(plan: Plan) -> Document:
                 "mbps": line.mbps,
                 "zones": list(line.zones),
                 "segments": [handoff.segment for handoff in line.handoffs],
+                "translations": [
+                    {"direction": direction, "inside": str(one.inside), "outside": str(one.outside)}
+                    for direction, found in (("source", line.sources), ("destination", line.destinations))
+                    for one in found
+                ],
             }
             for line in network.lines
         ],

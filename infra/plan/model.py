@@ -108,6 +108,8 @@ class Plan:
     recovery: tuple[Recovery, ...]
     assumed: tuple[str, ...]
     expired: tuple[str, ...]
+    unopened: tuple[str, ...] = ()
+    """Declared flows that no path of the plan serves, so that nothing is opened for them, each with the reason."""
     """Declared flows past their date: not rendered, reported."""
     log_activity_months: int
     log_security_years: int

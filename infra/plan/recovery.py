@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from infra.declaration.model import Sla
 from infra.plan.model import Recovery
-from network import timers
+from network import gateways, timers
 from network.model import Handoff, NetworkPlan
 
 APPLICATION_TARGET_S = 2.0
@@ -97,17 +97,40 @@ def _lines(network: NetworkPlan, told: str) -> Iterator[Recovery]:
         for line in network.lines
         if line.role == "main" and (line.member, line.site) in backed
         for handoff in line.handoffs
-        if handoff.routing == "bgp" or handoff.bfd
+        if handoff.routing != "static" or handoff.bfd
     ]
+    ended = _ended_sessions(network)
     for bfd, how in ((True, "BFD"), (False, "the hold time of BGP, without BFD")):
         seconds = [line_s(network, handoff) for handoff in mains if handoff.bfd is bfd]
         if seconds:
             yield Recovery(
                 layer="line",
-                fault=f"main line cut, noticed by {how}{told if bfd else ''}",
+                fault=f"main line cut, noticed by {how}{told if bfd else ''}{ended}",
                 seconds=round(max(seconds), 2),
                 target_seconds=LINE_TARGET_S,
             )
+
+
+def _ended_sessions(network: NetworkPlan) -> str:
+    """Say whose open sessions do not survive: main and backup line reach the services at different addresses."""
+    mains = {
+        (line.member, line.site, zone): line for line in network.lines if line.role == "main" for zone in line.zones
+    }
+    members = {
+        line.member
+        for line in network.lines
+        if line.role == "backup"
+        for zone in line.zones
+        if (main := mains.get((line.member, line.site, zone)))
+        for segment in network.segments
+        if segment.kind in {"tenant", "service"} and segment.zone == zone and line.member in segment.members
+        if gateways.presented(main, segment.prefix) != gateways.presented(line, segment.prefix)
+    }
+    return (
+        f"; open sessions of {', '.join(sorted(members))} end, for its lines show different addresses"
+        if members
+        else ""
+    )
 
 
 def line_s(network: NetworkPlan, handoff: Handoff) -> float:

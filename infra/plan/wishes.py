@@ -190,11 +190,16 @@ def vip_of(instance: Instance) -> str:
 
 
 def taken(declaration: Declaration) -> tuple[IPv4Network, ...]:
-    """Return the prefixes that belong to others: office LANs, assigned prefixes and translated ones."""
+    """Return the prefixes that belong to others: office LANs, assigned prefixes, and what translations show of each.
+
+    The inside of a destination translation is where our own services are.
+    """
     declared = [
         *(prefix for m in declaration.members for o in m.offices for lans in o.zones.values() for prefix in lans),
         *(network.assigned_prefix for network in declaration.closed_networks if network.assigned_prefix),
-        *(prefix for t in declaration.translations for prefix in (t.inside, t.outside)),
+        *(p for network in declaration.closed_networks for prefixes in network.reaches.values() for p in prefixes),
+        *(t.outside for t in declaration.translations),
+        *(t.inside for t in declaration.translations if t.direction == "source"),
     ]
     return tuple(prefix for prefix in declared if isinstance(prefix, IPv4Network))
 

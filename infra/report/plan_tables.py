@@ -133,6 +133,7 @@ def _statements(plan: Plan) -> list[Text]:
     if plan.assumed:
         lines.append(Text(f"Assumed, stated by no source: {', '.join(plan.assumed)}", style="yellow"))
     lines += [Text(f"Expired: {flow}", style="bold red") for flow in plan.expired]
+    lines += [Text(f"Nothing is opened: {flow}", style="yellow") for flow in plan.unopened]
     return lines
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime
 import secrets as randomness
 from collections.abc import Iterable
+from ipaddress import IPv4Address
 
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from infra.secrets import authority
 from infra.secrets.model import Certificate, KeyPair, Secrets
+from network import gateways
 from network.model import NetworkPlan, ServiceEndpoint
 
 PASSWORD_BYTES = 24
@@ -30,7 +33,11 @@ def complete(network: NetworkPlan, site: str, known: Secrets | None, now: dateti
             passwords={},
         )
     missing_hosts = [name for name in nodes if name not in known.hosts]
-    missing_services = [endpoint for endpoint in endpoints if endpoint.name not in known.services]
+    missing_services = [
+        endpoint
+        for endpoint in endpoints
+        if endpoint.name not in known.services or not _covers(known.services[endpoint.name], network, endpoint)
+    ]
     missing_passwords = [name for name in password_names(endpoints) if name not in known.passwords]
     clusters = authority.complete_clusters(network, site, known.clusters, now)
     if not (missing_hosts or missing_services or missing_passwords) and clusters is known.clusters:
@@ -75,13 +82,27 @@ def ssh_key_pair(comment: str) -> KeyPair:
 def service_certificate(
     network: NetworkPlan, endpoint: ServiceEndpoint, ca: Certificate, now: datetime.datetime
 ) -> Certificate:
-    """Return a new certificate for the address and the name of ``endpoint``, signed by ``ca``."""
-    address = network.vip_by_name[endpoint.vip].address.ip
+    """Return a new certificate for the name of ``endpoint`` and every address it is reached at, signed by ``ca``."""
     return authority.issue(
         ca,
         names=[endpoint.name],
-        addresses=[address],
+        addresses=_addresses(network, endpoint),
         uses=[authority.SERVER],
         now=now,
         validity=authority.SERVICE,
     )
+
+
+def _addresses(network: NetworkPlan, endpoint: ServiceEndpoint) -> tuple[IPv4Address, ...]:
+    """Return the endpoint's own address, then those at which translations present it to offices, sorted."""
+    own = network.vip_by_name[endpoint.vip].address.ip
+    found = gateways.addresses_of(network, endpoint).items()
+    return (own, *sorted({address for (member, _), address in found if member in endpoint.participants} - {own}))
+
+
+def _covers(certificate: Certificate, network: NetworkPlan, endpoint: ServiceEndpoint) -> bool:
+    """Say whether a certificate names every address that the endpoint is reached at."""
+    names = x509.load_pem_x509_certificate(certificate.certificate_pem.encode()).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    return set(_addresses(network, endpoint)) <= set(names.value.get_values_for_type(x509.IPAddress))

@@ -47,7 +47,8 @@ class Secrets:
     services: Mapping[str, Certificate] = dataclasses.field(repr=False)
     """Endpoint name → the certificate that it shows."""
     passwords: Mapping[str, str] = dataclasses.field(repr=False)
-    """``database/<endpoint>/<member>`` → the password of that member's database role."""
+    """``database/<endpoint>/<member>`` → the password of that member's database role; ``line/…`` and ``tunnel/…``: what
+    a person stored (`agreed`)."""
     clusters: Mapping[str, ClusterKeys] = dataclasses.field(default_factory=dict, repr=False)
     """Replicated database → its keys."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import pathlib
 
@@ -34,9 +35,24 @@ def ensure_in(place: workspace.Workspace, plan: Plan) -> Secrets:
     known = read(place)
     complete = generate.complete(plan.network, place.site, known, datetime.datetime.now(tz=datetime.UTC))
     if complete is not known:
-        # On stdin: an argument could be read by every user of this machine.
-        place.run("config", "set", "--secret", "--stack", place.name, KEY, stdin=model.dump(complete))
+        _write(place, complete)
     return complete
+
+
+def put(plan: Plan, stack_file: pathlib.Path, site: str, name: str, value: str) -> None:
+    """Store a password that somebody else gave us, beside what the plan needs."""
+    put_in(workspace.open_workspace(stack_file.stem, site), plan, name, value)
+
+
+def put_in(place: workspace.Workspace, plan: Plan, name: str, value: str) -> None:
+    """As `put`, in an open workspace."""
+    known = ensure_in(place, plan)
+    _write(place, dataclasses.replace(known, passwords={**known.passwords, name: value}))
+
+
+def _write(place: workspace.Workspace, secrets: Secrets) -> None:
+    # On stdin: an argument could be read by every user of this machine.
+    place.run("config", "set", "--secret", "--stack", place.name, KEY, stdin=model.dump(secrets))
 
 
 def read(place: workspace.Workspace) -> Secrets | None:

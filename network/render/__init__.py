@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from network import flows
 from network.model import NetworkNode, NetworkPlan
-from network.render import conntrackd, frr, haproxy, hosts_file, keepalived, networkd, nftables, sysctl
+from network.render import conntrackd, frr, haproxy, hosts_file, ipsec, keepalived, networkd, nftables, sysctl
 
 __all__ = ["render_all", "render_node"]
 
@@ -33,6 +33,7 @@ def _files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]
         **keepalived.files(resolution, node),
         **conntrackd.files(resolution, node),
         **frr.files(resolution, node),
+        **ipsec.files(resolution, node),
         **haproxy.files(resolution, node),
         **hosts_file.files(resolution, node),
     }

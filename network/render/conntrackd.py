@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from network import gateways
 from network.flows import SYNC_PORT, Resolution
 from network.model import NetworkNode
+from network.render import ipsec
 from network.render.templating import lay_out
 
 CONFIG = "/etc/conntrackd/conntrackd.conf"
@@ -26,6 +27,8 @@ def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
     # Whatever has an end at a gateway is no connection of others: SSH, BGP, BFD, VRRP and conntrackd's own.
     own = {address.ip for gateway in (node, partner) for card in gateway.interfaces for address in card.addresses}
     own |= {vip.address.ip for vip in resolution.vips_of(node)}
+    own |= {hand.session[0] for gateway in (node, partner) for hand, _ in gateways.tunnels(network, gateway)}
+    tunnels = ipsec.tunnels(network, node)
     return {
         CONFIG: lay_out(
             "conntrackd.conf.j2",
@@ -35,6 +38,6 @@ def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
             port=SYNC_PORT.first,
             ignored=sorted(own),
         ),
-        NOTIFY: lay_out("primary-backup.j2", forget=FORGET),
+        NOTIFY: lay_out("primary-backup.j2", forget=FORGET, announce=ipsec.ANNOUNCE if tunnels else None),
         UNIT: lay_out("conntrackd.service.j2"),
     }

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
-from network import gateways, timers
+from network import gateways, outside, timers
 from network.flows import RenderError, Resolution
 from network.model import NetworkNode, NetworkPlan
 from network.render.templating import lay_out
@@ -19,6 +19,8 @@ from network.render.templating import lay_out
 FOLDER = "/etc/frr"
 CONFIG = f"{FOLDER}/frr.conf"
 UNIT = "/etc/systemd/system/frr.service.d/50-kumiai.conf"
+LEADS = "leads"
+"""Route map that all announcements by tunnels pass: it permits while this gateway holds the pair's addresses."""
 PREFERENCE = {"main": 200, "backup": 100}
 """LOCAL_PREF of routes by the line's role: the higher one wins (RFC 4271, 9.1.1)."""
 METRIC = {"main": 100, "backup": 200}
@@ -40,7 +42,8 @@ class Neighbor:
     about: str
     peer: IPv4Address
     own: IPv4Address
-    vip: IPv4Address
+    vip: IPv4Address | None
+    """Next hop of what is announced. A tunnel has none: it ends at one gateway and announces while that one leads."""
     peer_as: int
     local_as: int
     keepalive_s: int
@@ -67,11 +70,13 @@ class StaticRoute:
     via: IPv4Address
     distance: int
     bfd: bool
+    table: int = 0
+    """Routing table; 0 is the main one."""
 
 
 def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
     """Return FRR's files; none for a node whose routes systemd-networkd knows all by itself."""
-    running = daemons(resolution.network, node)
+    running = daemons(resolution, node)
     if not running:
         return {}
     found = neighbors(resolution.network, node)
@@ -80,11 +85,13 @@ def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
             "frr.conf.j2",
             node=node,
             neighbors=found,
-            statics=static_routes(resolution.network, node),
+            statics=(*static_routes(resolution.network, node), *_outside_routes(resolution, node)),
             prefixes=sorted({prefix for neighbor in found for prefix in neighbor.announced}),
+            blackholes=_only_presented(resolution.network, node),
             instance_as=_instance_as(node, found),
             router_id=node.management.address.ip,
             bfd="bfdd" in running,
+            leads=gateways.partner_of(resolution.network, node) is None,
             timers=resolution.network.timers,
         ),
         f"{FOLDER}/daemons": lay_out("frr_daemons.j2", running=running),
@@ -93,14 +100,16 @@ def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
     }
 
 
-def daemons(network: NetworkPlan, node: NetworkNode) -> tuple[str, ...]:
+def daemons(resolution: Resolution, node: NetworkNode) -> tuple[str, ...]:
     """Return the daemons that have something to do on ``node``, zebra first; none when FRR is not needed."""
     if node.role != "gateway":
         return ()
-    sessions, routes = neighbors(network, node), static_routes(network, node)
+    network = resolution.network
+    sessions = neighbors(network, node)
+    routes = (*static_routes(network, node), *_outside_routes(resolution, node))
     wanted = {
         "zebra": bool(sessions or routes),
-        "staticd": bool(routes),
+        "staticd": bool(routes or _only_presented(network, node)),
         "bgpd": bool(sessions),
         "bfdd": any(n.bfd for n in sessions) or any(r.bfd for r in routes),
     }
@@ -111,8 +120,8 @@ def bfd_peers(network: NetworkPlan, node: NetworkNode) -> tuple[tuple[str, str],
     """Return card and address of every carrier's edge that ``node`` speaks BFD with, sorted."""
     if node.role != "gateway":
         return ()
-    spoken = [hand for hand in gateways.attached(network, node) if hand.handoff.bfd and _spoken(hand)]
-    return tuple(sorted((hand.card.name, str(hand.handoff.peer)) for hand in spoken))
+    spoken = [hand for hand in gateways.attached(network, node) if hand.handoff.bfd]
+    return tuple(sorted((hand.way_in, str(hand.session[1])) for hand in spoken))
 
 
 def neighbors(network: NetworkPlan, gateway: NetworkNode) -> tuple[Neighbor, ...]:
@@ -120,7 +129,7 @@ def neighbors(network: NetworkPlan, gateway: NetworkNode) -> tuple[Neighbor, ...
     return tuple(
         _neighbor(network, gateway, hand)
         for hand in gateways.attached(network, gateway)
-        if _spoken(hand) and hand.handoff.routing == "bgp"
+        if hand.handoff.routing != "static"
     )
 
 
@@ -135,17 +144,11 @@ def static_routes(network: NetworkPlan, gateway: NetworkNode) -> tuple[StaticRou
                 bfd=hand.handoff.bfd,
             )
             for hand in gateways.attached(network, gateway)
-            if _spoken(hand) and hand.handoff.routing == "static"
+            if hand.handoff.routing == "static"
             if hand.handoff.bfd or hand.line.role == "backup"
             for prefix in gateways.offices_behind(network, gateway, hand)
         )
     )
-
-
-def _spoken(hand: gateways.Attached) -> bool:
-    if hand.handoff.routing == "tunnel":
-        raise RenderError(f"line {hand.line.name}: `routing: tunnel` (IPsec) cannot be rendered yet")
-    return True
 
 
 def _neighbor(network: NetworkPlan, gateway: NetworkNode, hand: gateways.Attached) -> Neighbor:
@@ -155,12 +158,13 @@ def _neighbor(network: NetworkPlan, gateway: NetworkNode, hand: gateways.Attache
     if handoff.peer_as == handoff.local_as:
         raise RenderError(f"line {line.name}: carrier and gateways have the same AS number {handoff.peer_as}")
     hold_s = handoff.hold_s or timers.HOLD_S
+    own, peer = hand.session
     return Neighbor(
         name=handoff.segment,
         about=f"{line.role} line {line.name}, {' '.join(hand.zones)}",
-        peer=handoff.peer,
-        own=hand.own,
-        vip=handoff.vip,
+        peer=peer,
+        own=own,
+        vip=handoff.vip if handoff.tunnel is None else None,
         peer_as=handoff.peer_as,
         local_as=handoff.local_as,
         keepalive_s=hold_s // 3,
@@ -171,8 +175,40 @@ def _neighbor(network: NetworkPlan, gateway: NetworkNode, hand: gateways.Attache
         metric=METRIC[line.role],
         prepended=PREPENDED[line.role],
         accepted=gateways.offices_behind(network, gateway, hand),
-        announced=gateways.services_before(network, gateway, hand),
+        announced=tuple(sorted(gateways.presented(line, p) for p in gateways.services_before(network, gateway, hand))),
     )
+
+
+def _outside_routes(resolution: Resolution, gateway: NetworkNode) -> tuple[StaticRoute, ...]:
+    """Return the routes to what lies outside, each in the table of the member whose line it is, sorted.
+
+    No carrier is asked for them: over BGP the lines of all members would bring the same prefix. BFD belongs to the
+    BGP session where there is one, and FRR would open a second one for a static route.
+    """
+    return tuple(
+        sorted(
+            {
+                StaticRoute(
+                    prefix=way.prefix,
+                    via=hand.session[1],
+                    distance=1 if hand.line.role == "main" else FLOATING_DISTANCE,
+                    bfd=hand.handoff.bfd and hand.handoff.routing == "static",
+                    table=way.table,
+                )
+                for way in outside.ways(resolution, gateway)
+                for hand in way.hands
+            }
+        )
+    )
+
+
+def _only_presented(network: NetworkPlan, gateway: NetworkNode) -> tuple[IPv4Network, ...]:
+    """Return what is announced to some carrier and is no network of ours, sorted: FRR announces what it has a route to.
+
+    The rules have translated a packet before it is routed; what they do not translate goes nowhere.
+    """
+    connected = {prefix for segment in network.segments for prefix in segment.prefixes}
+    return tuple(sorted({p for n in neighbors(network, gateway) for p in n.announced} - connected))
 
 
 def _instance_as(gateway: NetworkNode, found: Iterable[Neighbor]) -> int | None:

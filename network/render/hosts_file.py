@@ -23,7 +23,11 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
     for endpoint in mine:
         for name in (*endpoint.application, *endpoint.database, *endpoint.load_balancer, *endpoint.witness):
             names[nodes[name].interface(endpoint.segment).address.ip].add(name)
-    asked = {accept.target for interface in node.interfaces for accept in resolution.asked_by(interface.address.ip)}
+    asked = {
+        accept.target.network_address
+        for interface in node.interfaces
+        for accept in resolution.asked_by(interface.address.ip)
+    }
     for endpoint in (*mine, *(e for address in sorted(asked) for e in resolution.reached_at(address))):
         names[vips[endpoint.vip].address.ip].add(endpoint.name)
     sorted_names = [(address, sorted(here)) for address, here in sorted(names.items())]

@@ -9,6 +9,8 @@ and ``kumiai hosts --check`` compares the running host with the same view.
 - *Hub*: the host with the management station. Its tunnel port on the management bridge is isolated, like the ports of
   all nodes; the other hosts' is not, and their one forwarding entry is the hub. So the station reaches every node, and
   no node reaches another over management, on the same host or across hosts.
+- *Filter*: what a machine sends to its host itself. Linux answers for any of its addresses on any interface, so without
+  rules a machine would reach the host's own services (SSH, libvirt) through a bridge that has no address at all.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from typing import Literal
 
 from network.errors import InputError
+from network.flows import NTP
 from network.model import NetworkPlan, Segment
 from network.render import templating
 
@@ -116,6 +119,36 @@ class HostView:
         return (*(bridge.name for bridge in self.bridges), *tunnels)
 
 
+def filter_name(stack: str) -> str:
+    """Return the name of the stack's nftables table on a host; those of other stacks and of the operator stay alone."""
+    return f"kumiai-{stack}"
+
+
+def filter_table(view: HostView) -> str:
+    """Return the table as ``nft -s list table`` shows it: machines ask the station on the hub for the time, no more.
+
+    What the station itself has opened is answered.
+    """
+    ours = view.bridges[0].name.rpartition("-")[0] if view.bridges else "k"
+    stations = [(bridge.name, bridge.address.ip) for bridge in view.bridges if bridge.address is not None]
+    admitted = [
+        "ct state established,related accept",
+        *(f'iifname "{name}" ip daddr {station} udp dport {NTP.first} accept' for name, station in stations),
+    ]
+    return "\n".join(
+        (
+            f"table inet {filter_name(view.stack)} {{",
+            "\tchain input {",
+            "\t\ttype filter hook input priority filter; policy accept;",
+            f'\t\tiifname != "{ours}-*" accept',
+            *(f"\t\t{rule}" for rule in (admitted if stations else ())),
+            '\t\tcounter drop comment "machines have no business with their host"',
+            "\t}",
+            "}",
+        )
+    )
+
+
 def mark(stack: str, segment: str) -> str:
     """Return the alias that says whose a link is; only links with the stack's mark are ever changed or removed."""
     return f"kumiai:{stack}:{segment}"
@@ -158,6 +191,8 @@ def render(view: HostView) -> str:
     return templating.lay_out(
         "hypervisor.sh.j2",
         view=view,
+        filter_name=filter_name(view.stack),
+        filter_table=filter_table(view),
         port=VXLAN_PORT,
         mtu=SEGMENT_MTU,
         bridge_settings=[f"{key} {value}" for key, value in BRIDGE_SETTINGS.items()],

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address
 from network import gateways, timers
 from network.flows import RenderError, Resolution
 from network.model import NetworkNode
-from network.render import conntrackd, frr
+from network.render import conntrackd, frr, ipsec
 from network.render.templating import lay_out
 
 PATH = "/etc/keepalived/keepalived.conf"
@@ -94,7 +94,12 @@ def _gateway_files(resolution: Resolution, node: NetworkNode) -> Mapping[str, st
             opinion=OPINION,
             notify=conntrackd.NOTIFY,
         ),
-        HEALTH: lay_out("check-gateway.j2", daemons=frr.daemons(resolution.network, node)),
+        HEALTH: lay_out(
+            "check-gateway.j2",
+            daemons=frr.daemons(resolution, node),
+            announce=ipsec.ANNOUNCE if ipsec.tunnels(resolution.network, node) else None,
+            told=ipsec.TOLD,
+        ),
         UNIT: lay_out("keepalived.service.j2"),
     }
     if found.opinion:

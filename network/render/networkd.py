@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from ipaddress import IPv4Interface
 
-from network import gateways
+from network import gateways, outside
 from network.flows import RenderError, Resolution
 from network.model import Interface, NetworkNode, Route
+from network.render import ipsec
 from network.render.templating import lay_out
 
 FOLDER = "/etc/systemd/network"
@@ -42,6 +43,8 @@ class Card:
     online: bool
     """Whether the machine counts as online only with this card; a line may be cut while it boots."""
     shape: Shape | None
+    ways: tuple[outside.Way, ...] = ()
+    """What its segment's machines reach outside, each by a routing table of its own."""
 
 
 def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
@@ -49,9 +52,14 @@ def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:
     found: dict[str, str] = {}
     if node.role == "gateway":
         found[SETTINGS] = lay_out("networkd.conf.j2")
+    for tunnel in ipsec.tunnels(resolution.network, node):
+        found[f"{FOLDER}/15-kumiai-{tunnel.name}.netdev"] = lay_out("networkd_tunnel.netdev.j2", t=tunnel)
+        found[f"{FOLDER}/20-kumiai-{tunnel.name}.network"] = lay_out("networkd_tunnel.network.j2", t=tunnel)
     for card in cards(resolution, node):
         found[f"{FOLDER}/10-kumiai-{card.name}.link"] = lay_out("networkd.link.j2", card=card)
-        found[f"{FOLDER}/20-kumiai-{card.name}.network"] = lay_out("networkd.network.j2", card=card)
+        found[f"{FOLDER}/20-kumiai-{card.name}.network"] = lay_out(
+            "networkd.network.j2", card=card, priority=outside.PRIORITY
+        )
     return found
 
 
@@ -63,6 +71,7 @@ def cards(resolution: Resolution, node: NetworkNode) -> tuple[Card, ...]:
     if lost or routes[node.management.name]:
         raise RenderError(f"{node.name}: no card but management reaches the next hop of {lost or node.routes}")
     lines = gateways.attached(resolution.network, node) if node.role == "gateway" else ()
+    ways = outside.ways(resolution, node) if node.role == "gateway" else ()
     shapes = {hand.card.name: _shape(hand.line.mbps) for hand in lines}
     found = []
     for interface in node.interfaces[1:]:
@@ -79,6 +88,7 @@ def cards(resolution: Resolution, node: NetworkNode) -> tuple[Card, ...]:
                 floating=len(alone) < len(here),
                 online=resolution.network.segment_by_name[interface.segment].kind in {"tenant", "service", "sync"},
                 shape=shapes.get(interface.name),
+                ways=tuple(way for way in ways if way.segment == interface.segment),
             )
         )
     return tuple(found)

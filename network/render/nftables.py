@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import datetime
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
-from network import flows, ports
-from network.model import NetworkNode
-from network.render import conntrackd, frr, keepalived, spans
+from network import flows, gateways, ports
+from network.model import NetworkNode, NetworkPlan, shown
+from network.render import conntrackd, frr, ipsec, keepalived, spans
 from network.render.templating import lay_out
 
 RULES = "/etc/nftables.conf"
 UNIT = "/etc/systemd/system/nftables.service.d/50-kumiai.conf"
+JST = datetime.timezone(datetime.timedelta(hours=9), "JST")
 COMMENT_BYTES = 127
 """nftables refuses a longer comment."""
 
@@ -35,7 +37,7 @@ class Element:
     """Name of the card; where the packet stays, ``outgoing`` is the same and not laid out."""
     source: IPv4Network
     outgoing: str
-    target: IPv4Address
+    target: IPv4Network
     ports: ports.PortRange
     comment: str
 
@@ -45,9 +47,19 @@ class Element:
         return str(self.ports).partition("/")[2]
 
     @property
+    def ends(self) -> tuple[str, str, str]:
+        """Source, target and ports, whichever cards they come and go by."""
+        return self.source_text, self.target_text, self.port_text
+
+    @property
     def source_text(self) -> str:
-        """A single address without its length, as ``nft`` lists it."""
-        return str(self.source.network_address if self.source.prefixlen == 32 else self.source)
+        """The source as ``nft`` lists it."""
+        return _text(self.source)
+
+    @property
+    def target_text(self) -> str:
+        """The target as ``nft`` lists it."""
+        return _text(self.target)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,59 +71,157 @@ class Sets:
     icmp: tuple[Element, ...]
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """What is open until a moment."""
+
+    until: int
+    """Seconds since 1970 (UTC), as nft reads a number; it lists the moment in the machine's own time zone."""
+    sets: Sets
+
+    @property
+    def moment(self) -> str:
+        """The moment, for people."""
+        return datetime.datetime.fromtimestamp(self.until, JST).isoformat(timespec="minutes")
+
+    @property
+    def protocols(self) -> tuple[tuple[str, tuple[Element, ...]], ...]:
+        """The protocols that have elements."""
+        every = (("tcp", self.sets.tcp), ("udp", self.sets.udp), ("icmp", self.sets.icmp))
+        return tuple((protocol, elements) for protocol, elements in every if elements)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Translated:
+    """What a gateway rewrites: card, prefix that the packet carries, prefix that it gets; each sorted."""
+
+    targets: tuple[tuple[str, str, str], ...]
+    """By the card it comes in by."""
+    sources: tuple[tuple[str, str, str], ...]
+    """By the card it comes in by."""
+    services: tuple[tuple[str, str, str], ...]
+    """Sources too, but by the card it goes out by: what a service opens looks as what it is reached at."""
+
+    def __bool__(self) -> bool:
+        return bool(self.targets or self.sources or self.services)
+
+
+def _text(prefix: IPv4Network) -> str:
+    """Return a single address without its length."""
+    return str(prefix.network_address if prefix.prefixlen == 32 else prefix)
+
+
 def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
     """Return the rules of ``node`` and how its service starts and stops."""
-    # Wherever it started, what ends here comes in by the card of the target address.
-    arriving = (dataclasses.replace(a, source_segment=a.target_segment) for a in resolution.into(node))
-    admitted = _sets(node, arriving)
+    # Wherever it started, what ends here comes in by the card of the target address, translated where a gateway does.
+    arriving = [
+        dataclasses.replace(a, source_segment=a.target_segment, source=a.source_seen) for a in resolution.into(node)
+    ]
+    cards = gateways.cards(resolution.network, node)
+    admitted = _sets(cards, arriving)
     if node.role == "gateway":
         passed = resolution.through(node)
         return {
             RULES: lay_out(
                 "nftables_gateway.conf.j2",
                 node=node,
-                passed=_sets(node, passed),
-                partners=partners(node, passed),
+                passed=_sets(cards, passed),
+                timed=timed(cards, passed),
+                partners=partners(cards, passed),
                 admitted=admitted,
-                sent=_sets(node, (a for a in resolution.out_of(node) if not a.crosses)),
+                sent=_sets(cards, (a for a in resolution.out_of(node) if not a.crosses)),
                 vrrp_peers=keepalived.peers(resolution, node),
                 bfd_peers=frr.bfd_peers(resolution.network, node),
+                translated=translated(resolution.network, node, passed),
+                tunnels=ipsec.tunnels(resolution.network, node),
             ),
             UNIT: lay_out("nftables_gateway.service.j2", forget=conntrackd.FORGET),
         }
     peers = keepalived.peers(resolution, node)
     return {
-        RULES: lay_out("nftables_node.conf.j2", node=node, admitted=admitted, vrrp_peers=peers),
+        RULES: lay_out(
+            "nftables_node.conf.j2", node=node, admitted=admitted, timed=timed(cards, arriving), vrrp_peers=peers
+        ),
         UNIT: lay_out("nftables_node.service.j2"),
     }
 
 
-def partners(gateway: NetworkNode, passed: Iterable[flows.Accept]) -> tuple[tuple[str, str], ...]:
-    """Return card and prefix of everyone who may speak in an open connection, sorted.
+def partners(cards: Mapping[str, str], passed: Iterable[flows.Accept]) -> tuple[tuple[str, str], ...]:
+    """Return card and prefix of everyone who may speak in an open connection, sorted; ``cards`` are by segment.
 
     Without them, a packet of a known connection would pass whichever card it came in by.
     """
-    sides = {(gateway.interface(a.source_segment).name, a.source) for a in passed}
-    sides |= {(gateway.interface(a.target_segment).name, IPv4Network(a.target)) for a in passed}
+    sides = {(cards[a.source_segment], a.source) for a in passed}
+    sides |= {(cards[a.target_segment], a.target) for a in passed}
     by_card: dict[str, set[IPv4Network]] = collections.defaultdict(set)
     for card, prefix in sides:
         by_card[card].add(prefix)
     return tuple(
-        (card, str(prefix.network_address if prefix.prefixlen == 32 else prefix))
+        (card, _text(prefix))
         for card, prefixes in sorted(by_card.items())
         for prefix in sorted(prefixes)
         if not any(prefix != other and prefix.subnet_of(other) for other in prefixes)
     )
 
 
-def _sets(node: NetworkNode, accepts: Iterable[flows.Accept]) -> Sets:
+def translated(network: NetworkPlan, gateway: NetworkNode, passed: Iterable[flows.Accept]) -> Translated:
+    """Return what ``gateway`` rewrites. Rules between both rewritings, those of passing, see everybody's own addresses.
+
+    A connection that is opened from an office and one that is opened to it are told apart by the card they come in by.
+    """
+    targets: dict[tuple[str, IPv4Network], IPv4Network] = {}
+    sources: dict[tuple[str, IPv4Network], IPv4Network] = {}
+    services: dict[tuple[str, IPv4Network], IPv4Network] = {}
+    lans: dict[str, dict[IPv4Network, IPv4Network]] = {}
+    cards = gateways.cards(network, gateway)
+    for hand in gateways.attached(network, gateway):
+        card = hand.way_in
+        here = {lan: shown(hand.line.sources, lan) for lan in gateways.offices_behind(network, gateway, hand)}
+        lans[hand.handoff.segment] = {own: seen for own, seen in here.items() if own != seen}
+        sources |= {(card, own): seen for own, seen in lans[hand.handoff.segment].items()}
+        for prefix in gateways.services_before(network, gateway, hand):
+            outside = gateways.presented(hand.line, prefix)
+            if outside != prefix:
+                targets[card, outside] = prefix
+                services[card, prefix] = outside
+    for accept in passed:
+        seen = lans.get(accept.target_segment, {}).get(accept.target)
+        if seen is not None:
+            targets[cards[accept.source_segment], seen] = accept.target
+    return Translated(
+        targets=tuple((card, str(old), str(new)) for (card, old), new in sorted(targets.items())),
+        sources=tuple((card, str(old), str(new)) for (card, old), new in sorted(sources.items())),
+        services=tuple((card, str(old), str(new)) for (card, old), new in sorted(services.items())),
+    )
+
+
+def timed(cards: Mapping[str, str], accepts: Iterable[flows.Accept]) -> tuple[Timed, ...]:
+    """Return what is open until a moment, by moment; what is open for longer besides is no part of it.
+
+    Each moment has sets of its own, so that rules for it stand beside those that every packet passes: their number
+    grows with the links that are open, and with nothing else.
+    """
+    by_end: dict[int, list[flows.Accept]] = collections.defaultdict(list)
+    for accept in accepts:
+        by_end[accept.until].append(accept)
+    longer = by_end.pop(0, [])
+    found: list[Timed] = []
+    for until, ending in sorted(by_end.items(), reverse=True):
+        left = spans.beyond(spans.disjoint(ending), longer)
+        if left:
+            found.append(Timed(until=until, sets=_sets(cards, left, until)))
+        longer = [*longer, *ending]
+    return tuple(reversed(found))
+
+
+def _sets(cards: Mapping[str, str], accepts: Iterable[flows.Accept], until: int = 0) -> Sets:
     by_protocol: dict[str, list[Element]] = {"tcp": [], "udp": [], "icmp": []}
-    for accept in spans.disjoint(accepts):
+    for accept in spans.disjoint(a for a in accepts if a.until == until):
         by_protocol[accept.ports.protocol].append(
             Element(
-                incoming=node.interface(accept.source_segment).name,
+                incoming=cards[accept.source_segment],
                 source=accept.source,
-                outgoing=node.interface(accept.target_segment).name,
+                outgoing=cards[accept.target_segment],
                 target=accept.target,
                 ports=accept.ports,
                 comment=_comment(accept.flow),

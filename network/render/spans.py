@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 from network.flows import Accept
 from network.ports import PortRange
+
+Ends = tuple[IPv4Network, IPv4Network]
+"""Source and target."""
 
 
 def merged(spans: Iterable[PortRange]) -> list[PortRange]:
@@ -40,27 +44,61 @@ def minus(spans: Iterable[PortRange], holes: Iterable[PortRange]) -> list[PortRa
 def disjoint(accepts: Iterable[Accept]) -> tuple[Accept, ...]:
     """Return accepts that allow the same packets and of which no two share one, sorted.
 
-    The kernel refuses overlapping elements in one set. Ports of equal ends are merged; a prefix inside another one
-    keeps the ports that the wider does not have.
+    The kernel refuses overlapping elements in one set. Ports of equal ends are merged; ends inside wider ones keep the
+    ports that those do not have. No two are each the wider on one side: what is wide is an office or lies outside,
+    and its other end is a single address.
     """
-    grouped: dict[tuple[str, str, IPv4Address, str], dict[IPv4Network, list[Accept]]] = {}
+    grouped: dict[tuple[str, str, str], dict[Ends, list[Accept]]] = {}
     for accept in accepts:
-        key = (accept.source_segment, accept.target_segment, accept.target, accept.ports.protocol)
-        grouped.setdefault(key, {}).setdefault(accept.source, []).append(accept)
+        key = (accept.source_segment, accept.target_segment, accept.ports.protocol)
+        grouped.setdefault(key, {}).setdefault((accept.source, accept.target), []).append(accept)
     result: list[Accept] = []
-    for sources in grouped.values():
-        for source, own in sources.items():
-            for span in minus(merged(a.ports for a in own), _of_wider(source, sources)):
+    for group in grouped.values():
+        lengths = (
+            sorted({source.prefixlen for source, _ in group}),
+            sorted({target.prefixlen for _, target in group}),
+        )
+        for ends, own in group.items():
+            for span in minus(merged(a.ports for a in own), _of_wider(ends, group, lengths)):
                 labels = sorted({a.flow for a in own if a.ports.overlaps(span)})
                 result.append(dataclasses.replace(own[0], ports=span, flow=", ".join(labels)))
     return tuple(sorted(result))
 
 
-def _of_wider(source: IPv4Network, sources: Mapping[IPv4Network, Iterable[Accept]]) -> list[PortRange]:
-    """Return the ports that prefixes around ``source`` have already.
+def beyond(accepts: Iterable[Accept], others: Iterable[Accept]) -> tuple[Accept, ...]:
+    """Return ``accepts`` without the packets that ``others`` allow from and to the same or wider ends, sorted."""
+    allowed = collections.defaultdict(list)
+    for other in others:
+        allowed[other.source_segment, other.target_segment, other.ports.protocol].append(other)
+    return tuple(
+        sorted(
+            dataclasses.replace(accept, ports=span)
+            for accept in accepts
+            for span in minus(
+                [accept.ports],
+                [
+                    other.ports
+                    for other in allowed[accept.source_segment, accept.target_segment, accept.ports.protocol]
+                    if accept.source.subnet_of(other.source) and accept.target.subnet_of(other.target)
+                ],
+            )
+        )
+    )
 
-    At most 32 lengths are looked up, and mostly one: a comparison with every other source would grow with its square.
+
+def _of_wider(
+    ends: Ends, group: Mapping[Ends, Iterable[Accept]], lengths: tuple[list[int], list[int]]
+) -> list[PortRange]:
+    """Return the ports that ends around ``ends`` have already.
+
+    Few lengths occur: a comparison with every other pair would grow with its square.
     """
-    lengths = {other.prefixlen for other in sources if other.prefixlen < source.prefixlen}
-    around = (source.supernet(new_prefix=length) for length in sorted(lengths))
-    return [accept.ports for other in around for accept in sources.get(other, ())]
+    source, target = ends
+    around = (
+        (source.supernet(new_prefix=outer), target.supernet(new_prefix=other))
+        for outer in lengths[0]
+        if outer <= source.prefixlen
+        for other in lengths[1]
+        if other <= target.prefixlen
+    )
+    return [accept.ports for wider in around if wider != ends for accept in group.get(wider, ())]

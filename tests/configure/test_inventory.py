@@ -19,6 +19,7 @@ from network.errors import InputError
 from network.render import render_node
 from tests.configure.conftest import MARK
 from tests.conftest import Golden
+from tests.network.render import tunnels
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "inventories" / "stack.py"
 
@@ -80,16 +81,32 @@ def with_md5(plan: Plan) -> Plan:
 def test_only_gateways_get_the_passwords_of_lines_and_a_missing_one_is_the_carriers(
     plan: Plan, secrets: Secrets
 ) -> None:
-    asked = with_md5(plan)
+    real = tuple(dataclasses.replace(host, libvirt="qemu+ssh://root@kvm/system") for host in plan.hosts)
+    asked = dataclasses.replace(with_md5(plan), hosts=real)
     peer = str(asked.network.lines[0].handoffs[0].peer)
     with pytest.raises(
-        InputError, match=r"dc1-gw1a: line m1-main needs the secret 'carrier-a'.*ask the carrier for it"
+        InputError,
+        match=r"dc1-gw1a: the stack has no secret line/carrier-a, the password of the BGP session on line m1-main; "
+        r"ask the carrier .* kumiai secret set \S+ line/carrier-a$",
     ):
         node_secrets.node_secrets(asked, secrets, "dc1-gw1a")
     known = dataclasses.replace(secrets, passwords={**secrets.passwords, "line/carrier-a": f"{MARK}-line"})
     for node in plan.nodes:
         found = node_secrets.node_secrets(asked, known, node.name)["gateway_bgp_passwords"]
         assert found == ({peer: f"{MARK}-line"} if node.role == "gateway" else {})
+    simulated = node_secrets.node_secrets(with_md5(plan), secrets, "dc1-gw1a")["gateway_bgp_passwords"]
+    assert simulated == {peer: "lab-line-carrier-a"}, "what the lab's carriers know"
+
+
+def test_a_gateway_gets_the_keys_of_its_tunnels_and_no_others(secrets: Secrets) -> None:
+    plan = tunnels.planned()
+    real = tuple(dataclasses.replace(host, libvirt="qemu+ssh://root@kvm/system") for host in plan.hosts)
+    asked = dataclasses.replace(plan, hosts=real)
+    with pytest.raises(InputError, match=r"no secret tunnel/m1-net, .* kumiai secret set tunnels tunnel/m1-net$"):
+        node_secrets.node_secrets(asked, secrets, "dc1-gw1b")
+    known = dataclasses.replace(secrets, passwords={"tunnel/m1-net": f"{MARK}-key", "tunnel/m2-net": "another"})
+    keys = node_secrets.node_secrets(asked, known, "dc1-gw1b")["gateway_tunnel_keys"]
+    assert keys == [{"name": "m1-net-lgwan", "own": "192.0.2.3", "far": "192.0.2.1", "key": f"{MARK}-key"}]
 
 
 def test_the_private_directory_is_in_memory_closed_to_others_and_gone_afterwards(plan: Plan, secrets: Secrets) -> None:

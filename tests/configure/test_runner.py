@@ -163,6 +163,7 @@ def test_workers_that_outlive_a_cut_run_are_ended(plan: Plan, secrets: Secrets) 
 def test_a_killed_run_leaves_no_worker_and_no_secret(plan: Plan, secrets: Secrets) -> None:
     """SIGKILL reaches Kumiai alone; what it had started and written is cleared by the guard that it left behind."""
     read_end, write_end = os.pipe()
+    os.set_inheritable(write_end, True)  # the guard holds it too, and is the last one to
     victim = os.fork()
     if victim == 0:
 

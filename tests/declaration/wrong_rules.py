@@ -198,7 +198,7 @@ PREFIXES = (
             (
                 "flows:\n",
                 (
-                    "translations:\n  - {closed_network: vpn-a, member: nishiki, inside: 10.1.64.0/18, outside: 10.9.0.0/18,"
+                    "translations:\n  - {closed_network: ▶vpn-a, member: nishiki, inside: 10.1.64.0/18, outside: 10.9.0.0/18,"
                     " direction: source}\nflows:\n"
                 ),
             ),
@@ -207,6 +207,10 @@ PREFIXES = (
             (
                 "10.1.64.0/20 overlaps 10.1.64.0/18, the lgwan LAN of nishiki/honcho; both use the shared gateway, so one of "
                 "them needs other addresses or a source translation on each of its lines"
+            ),
+            (
+                "10.1.64.0/18, the lgwan LAN of nishiki/honcho, is translated on nishiki-backup and not in the same way on "
+                "nishiki-main; a terminal has one address for our services, whichever line carries it"
             ),
         ),
     ),
@@ -289,17 +293,17 @@ PREFIXES = (
     wrong(
         "a destination translation of two sizes",
         "flows:\n",
-        "translations:\n  - {closed_network: lgwan, inside: 10.8.0.0/24, outside: ▶198.18.128.0/25, direction: destination}\nflows:\n",
+        "translations:\n  - {closed_network: lgwan, inside: 172.16.0.0/24, outside: ▶198.18.128.0/25, direction: destination}\nflows:\n",
         "a destination translation maps address by address; `inside` and `outside` need the same length",
     ),
     wrong(
         "one inside translated twice",
         "flows:\n",
         "translations:\n"
-        "  - {closed_network: lgwan, member: tsuno, inside: 10.2.0.0/18, outside: 198.18.128.0/24, direction: source}\n"
-        "  - {closed_network: lgwan, inside: ▶10.2.0.0/24, outside: 198.18.129.0/24, direction: source}\n"
+        "  - {closed_network: lgwan, member: tsuno, inside: 10.2.0.0/17, outside: 10.9.0.0/17, direction: source}\n"
+        "  - {closed_network: lgwan, member: tsuno, inside: ▶10.2.0.0/18, outside: 10.10.0.0/18, direction: source}\n"
         "flows:\n",
-        "10.2.0.0/24 overlaps 10.2.0.0/18, which is translated on the same network",
+        "10.2.0.0/18 overlaps 10.2.0.0/17, which is translated on the same network",
     ),
 )
 
@@ -402,6 +406,30 @@ HANDOFFS = (
         "`tunnel_peer` has no effect with `routing: static`; remove it",
     ),
     Wrong(
+        "a tunnel without numbers for the BGP in it",
+        ((BACKUP_ALL, BACKUP_ALL.replace("all: {", "all: ▶▶{").replace("static", "tunnel")),),
+        ("`routing: tunnel` needs `local_as`", "`routing: tunnel` needs `peer_as`"),
+    ),
+    Wrong(
+        "two tunnels to one far end",
+        (
+            (
+                "vip: 198.51.100.28, routing: static}",
+                "vip: 198.51.100.28, routing: tunnel, peer_as: 64700, local_as: 65010, tunnel_peer: 192.0.2.1}",
+            ),
+            (
+                "vip: 198.51.100.36, routing: static}",
+                "vip: 198.51.100.36, routing: tunnel, peer_as: 64700, local_as: 65010, tunnel_peer: ▶192.0.2.1}",
+            ),
+        ),
+        (
+            (
+                "192.0.2.1 is the far end of a tunnel of tsuno-main already, and leads out by one card only; a line has one "
+                "hand-off for all its zones then (`separation: prefix`)"
+            ),
+        ),
+    ),
+    Wrong(
         "the Internet without a tunnel",
         (("kind: ip_vpn}", "kind: internet_vpn}"), (BACKUP_ALL, BACKUP_ALL.replace("static", "▶static"))),
         ("vpn-a is an internet_vpn; a line on it needs `routing: tunnel` (IPsec)",),
@@ -446,8 +474,14 @@ LINES = (
                 "    closed_network: lgwan\n    role: main\n    class: reserved\n",
                 "    closed_network: net\n    role: main\n    class: reserved\n",
             ),
-            ("vip: 198.51.100.28, routing: static", "vip: 198.51.100.28, routing: tunnel"),
-            ("vip: 198.51.100.36, routing: static", "vip: 198.51.100.36, routing: tunnel"),
+            (
+                "vip: 198.51.100.28, routing: static",
+                "vip: 198.51.100.28, routing: tunnel, peer_as: 64700, local_as: 65010",
+            ),
+            (
+                "vip: 198.51.100.36, routing: static",
+                "vip: 198.51.100.36, routing: tunnel, peer_as: 64700, local_as: 65010",
+            ),
             ("{member: tsuno, from: 2011-10-08}", "▶{member: tsuno, from: 2011-10-08}"),
             ("  - id: zaimu\n", "  - ▶id: zaimu\n"),
         ),
@@ -820,9 +854,9 @@ REST = (
         "an outside that an office has",
         "flows:\n",
         "translations:\n"
-        "  - {closed_network: lgwan, inside: 10.8.0.0/24, outside: ▶10.2.64.0/24, direction: source}\n"
+        "  - {closed_network: lgwan, member: tsuno, inside: 10.2.0.0/18, outside: ▶10.2.64.0/18, direction: source}\n"
         "flows:\n",
-        "10.2.64.0/24 overlaps 10.2.64.0/18, the lgwan LAN of tsuno/honcho",
+        "10.2.64.0/18 overlaps 10.2.64.0/18, the lgwan LAN of tsuno/honcho",
     ),
     wrong(
         "a site for a service on another's nodes",
@@ -1020,16 +1054,89 @@ NETWORKS = (
         "two members that look the same outside",
         "flows:\n",
         NET
-        + "  - {closed_network: lgwan, member: nishiki, inside: 10.1.0.0/18, outside: 198.18.128.0/24, direction: source}\n"
-        "  - {closed_network: lgwan, member: tsuno, inside: 10.2.0.0/18, outside: ▶198.18.128.0/25, direction: source}\n"
+        + "  - {closed_network: lgwan, member: nishiki, inside: 10.1.0.0/18, outside: 10.9.0.0/18, direction: source}\n"
+        "  - {closed_network: vpn-a, member: nishiki, inside: 10.1.0.0/18, outside: 10.9.0.0/18, direction: source}\n"
+        "  - {closed_network: lgwan, member: tsuno, inside: 10.2.0.0/18, outside: ▶10.9.0.0/18, direction: source}\n"
         "flows:\n",
-        "198.18.128.0/25 overlaps 198.18.128.0/24, which lgwan sees for nishiki already",
+        "10.9.0.0/18 overlaps 10.9.0.0/18, which services see for nishiki already",
+    ),
+    wrong(
+        "two members that reach one address on one network",
+        "flows:\n",
+        NET
+        + "  - {closed_network: lgwan, member: nishiki, inside: 172.16.0.0/24, outside: 198.18.1.0/24, direction: destination}\n"
+        "  - {closed_network: lgwan, member: tsuno, inside: 172.16.1.0/24, outside: ▶198.18.1.0/24, direction: destination}\n"
+        "flows:\n",
+        "198.18.1.0/24 overlaps 198.18.1.0/24, which lgwan sees for nishiki already",
+    ),
+    wrong(
+        "one address for two services",
+        "flows:\n",
+        NET + "  - {closed_network: lgwan, inside: 172.16.0.0/24, outside: 198.18.1.0/24, direction: destination}\n"
+        "  - {closed_network: vpn-a, inside: 172.16.1.0/24, outside: ▶198.18.1.0/24, direction: destination}\n"
+        "flows:\n",
+        "198.18.1.0/24 overlaps 198.18.1.0/24, which stands for 172.16.0.0/24 already",
+    ),
+    wrong(
+        "offices that look like services",
+        "flows:\n",
+        NET + "  - {closed_network: lgwan, inside: 172.16.0.0/18, outside: 198.18.64.0/18, direction: destination}\n"
+        "  - {closed_network: lgwan, member: tsuno, inside: 10.2.0.0/18, outside: ▶198.18.64.0/18, direction: source}\n"
+        "flows:\n",
+        "198.18.64.0/18 overlaps 198.18.64.0/18, which is what a destination translation shows",
+    ),
+    wrong(
+        "services translated from where none is",
+        "flows:\n",
+        NET + "  - {closed_network: lgwan, inside: ▶10.8.0.0/24, outside: 198.18.1.0/24, direction: destination}\n"
+        "flows:\n",
+        "services have addresses of addressing.supernet 172.16.0.0/12; 10.8.0.0/24 is not inside, and nothing would be "
+        "translated",
+    ),
+    wrong(
+        "offices translated from where none is",
+        "flows:\n",
+        NET
+        + "  - {closed_network: lgwan, member: tsuno, inside: ▶10.8.0.0/24, outside: 10.9.0.0/24, direction: source}\n"
+        "flows:\n",
+        "no LAN of tsuno with a line of lgwan for its zone lies in 10.8.0.0/24; nothing would be translated",
+    ),
+    wrong(
+        "a part of a LAN translated",
+        "flows:\n",
+        NET
+        + "  - {closed_network: lgwan, member: tsuno, inside: ▶10.2.0.0/24, outside: 10.9.0.0/24, direction: source}\n"
+        "flows:\n",
+        "10.2.0.0/24 is a part of 10.2.0.0/18, the mynumber LAN of tsuno/honcho; a LAN is translated as a whole",
+    ),
+    wrong(
+        "a source translation of two sizes",
+        "flows:\n",
+        NET
+        + "  - {closed_network: lgwan, member: tsuno, inside: 10.2.0.0/18, outside: ▶10.9.0.0/24, direction: source}\n"
+        "flows:\n",
+        "a source translation maps address by address; `inside` and `outside` need the same length",
+    ),
+    wrong(
+        "services shown inside a hand-off",
+        "flows:\n",
+        NET + "  - {closed_network: lgwan, inside: 172.16.0.0/29, outside: ▶198.51.100.0/29, direction: destination}\n"
+        "flows:\n",
+        "198.51.100.0/29 overlaps 198.51.100.0/29, the hand-off mynumber of nishiki-main",
+    ),
+    wrong(
+        "offices shown inside an assigned prefix",
+        "flows:\n",
+        NET
+        + "  - {closed_network: lgwan, member: tsuno, inside: 10.2.0.0/18, outside: ▶198.18.0.0/18, direction: source}\n"
+        "flows:\n",
+        "198.18.0.0/18 overlaps 198.18.0.0/20, the assigned prefix of lgwan",
     ),
     wrong(
         "a translation where the member has no line",
         "flows:\n",
         NET
-        + "  - {closed_network: vpn-a, member: ▶tsuno, inside: 10.2.0.0/18, outside: 198.18.128.0/24, direction: source}\n"
+        + "  - {closed_network: vpn-a, member: ▶tsuno, inside: 10.2.0.0/18, outside: 10.9.0.0/18, direction: source}\n"
         "flows:\n",
         "tsuno has no line of vpn-a, on which nothing is translated",
     ),

@@ -475,7 +475,7 @@ REFERENCES = (
         "a translation on no network",
         "flows:\n",
         "translations:\n"
-        "  - {closed_network: ▶lgwam, inside: 10.2.0.0/18, outside: 198.18.128.0/24, direction: source}\n"
+        "  - {closed_network: ▶lgwam, inside: 10.2.0.0/18, outside: 10.9.0.0/18, direction: source}\n"
         "flows:\n",
         "no closed network lgwam; did you mean lgwan?",
     ),

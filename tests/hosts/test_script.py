@@ -60,39 +60,124 @@ MAKE_LEARNING_TUNNEL = (
     f"ip link del {TUNNEL['juki']}; ip link add {TUNNEL['juki']} type vxlan id {TUNNEL['juki'][2:]} "
     f"local 100.64.0.2 dstport 4789 learning; ip link set {TUNNEL['juki']} alias kumiai:{STACK}:juki"
 )
-DAMAGES = {
-    "setting": ("sh", "-c", "echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables"),
-    "setting ": ("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"),
-    "bridge": ("ip", "link", "del", JUKI),
-    "bridge ": ("ip", "link", "set", LINE, "type", "bridge", "mcast_snooping", "1"),
-    "bridge  ": ("ip", "link", "set", JUKI, "down"),
-    "no-address": ("ip", "addr", "add", "172.16.1.60/26", "dev", JUKI),
-    "no-address ": ("ip", "addr", "add", "172.16.0.60/26", "dev", MANAGEMENT),
-    "no-ipv6": ("sh", "-c", f"echo 0 >/proc/sys/net/ipv6/conf/{JUKI}/disable_ipv6"),
-    "no-ipv6 ": ("sh", "-c", f"echo 0 >/proc/sys/net/ipv6/conf/{TUNNEL['juki']}/disable_ipv6"),
-    "tunnel": ("ip", "link", "del", TUNNEL["juki"]),
-    "tunnel ": ("ip", "link", "set", TUNNEL["juki"], "nomaster"),
-    "tunnel  ": ("ip", "link", "set", TUNNEL["juki"], "down"),
-    "learning": ("sh", "-euc", MAKE_LEARNING_TUNNEL),
-    "isolation": ("bridge", "link", "set", "dev", TUNNEL["management-dc1"], "isolated", "on"),
-    "forwarding": ("bridge", "fdb", "del", MAC, "dev", TUNNEL["juki"], "dst", "100.64.0.1", "self"),
-    "forwarding ": (
-        *("bridge", "fdb", "append", "00:00:00:00:00:00", "dev", TUNNEL["management-dc1"]),
-        *("dst", "100.64.0.3", "self", "permanent"),
+DAMAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    **{
+        f"setting {path}": (("sh", "-c", f"echo 1 >/proc/sys/{path}"), (f"setting: {path}: is 1, must be 0",))
+        for path in (
+            "net/bridge/bridge-nf-call-iptables",
+            "net/bridge/bridge-nf-call-ip6tables",
+            "net/bridge/bridge-nf-call-arptables",
+            "net/ipv4/ip_forward",
+        )
+    },
+    "a missing bridge": (
+        ("ip", "link", "del", JUKI),
+        (f"bridge: {JUKI}: missing (segment juki)",),
     ),
-    "unplanned": ("sh", "-euc", MAKE_OLD_BRIDGE),
+    "a setting of a bridge": (
+        ("ip", "link", "set", LINE, "type", "bridge", "mcast_snooping", "1"),
+        (f"bridge: {LINE}: mcast_snooping is 1, must be 0",),
+    ),
+    "a bridge that is down": (("ip", "link", "set", JUKI, "down"), (f"bridge: {JUKI}: is down",)),
+    "an address on a segment": (
+        ("ip", "addr", "add", "172.16.1.60/26", "dev", JUKI),
+        (f"no-address: {JUKI}: IPv4 address 172.16.1.60/26, must be none",),
+    ),
+    "an address on a line": (
+        ("ip", "addr", "add", "198.51.100.6/29", "dev", LINE),
+        (f"no-address: {LINE}: IPv4 address 198.51.100.6/29, must be none",),
+    ),
+    "an address on management, away from the hub": (
+        ("ip", "addr", "add", "172.16.0.60/26", "dev", MANAGEMENT),
+        (f"no-address: {MANAGEMENT}: IPv4 address 172.16.0.60/26, must be none",),
+    ),
+    "an address on a tunnel": (
+        ("ip", "addr", "add", "172.16.1.60/26", "dev", TUNNEL["juki"]),
+        (f"no-address: {TUNNEL['juki']}: IPv4 address 172.16.1.60/26, must be none",),
+    ),
+    "IPv6 on a bridge": (
+        ("sh", "-c", f"echo 0 >/proc/sys/net/ipv6/conf/{JUKI}/disable_ipv6"),
+        (f"no-ipv6: {JUKI}: IPv6 is on, must be off",),
+    ),
+    "IPv6 on a port": (
+        ("sh", "-c", f"echo 0 >/proc/sys/net/ipv6/conf/{TUNNEL['juki']}/disable_ipv6"),
+        (f"no-ipv6: {TUNNEL['juki']}: IPv6 is on, must be off",),
+    ),
+    "a missing tunnel": (
+        ("ip", "link", "del", TUNNEL["juki"]),
+        (f"tunnel: {TUNNEL['juki']}: missing (segment juki)",),
+    ),
+    "a tunnel that is not plugged in": (
+        ("ip", "link", "set", TUNNEL["juki"], "nomaster"),
+        (f"tunnel: {TUNNEL['juki']}: is plugged into nothing, must be {JUKI}",),
+    ),
+    "a tunnel that is down": (
+        ("ip", "link", "set", TUNNEL["juki"], "down"),
+        (f"tunnel: {TUNNEL['juki']}: is down",),
+    ),
+    "a thin tunnel, which its bridge follows": (
+        ("ip", "link", "set", TUNNEL["juki"], "mtu", "1400"),
+        (f"mtu: {TUNNEL['juki']}: is 1400, must be 1500",),
+    ),
+    "a thin bridge": (("ip", "link", "set", LINE, "mtu", "1400"), (f"mtu: {LINE}: is 1400, must be 1500",)),
+    "an unisolated spoke made a hub": (
+        ("bridge", "link", "set", "dev", TUNNEL["management-dc1"], "isolated", "on"),
+        (f"isolation: {TUNNEL['management-dc1']}: must not be isolated",),
+    ),
+    "a forwarding entry that is gone": (
+        ("bridge", "fdb", "del", MAC, "dev", TUNNEL["juki"], "dst", "100.64.0.1", "self"),
+        (f"forwarding: {TUNNEL['juki']}: no entry for {MAC} → 100.64.0.1",),
+    ),
+    "a forwarding entry past the hub": (
+        (
+            *("bridge", "fdb", "append", "00:00:00:00:00:00", "dev", TUNNEL["management-dc1"]),
+            *("dst", "100.64.0.3", "self", "permanent"),
+        ),
+        (f"forwarding: {TUNNEL['management-dc1']}: entry for everything else → 100.64.0.3 is not planned",),
+    ),
+    "a bridge that nobody planned": (
+        ("sh", "-euc", MAKE_OLD_BRIDGE),
+        (f"unplanned: k-old: carries the stack's mark (kumiai:{STACK}:old) but is not planned",),
+    ),
+    "no filter": (
+        ("nft", "delete", "table", "inet", f"kumiai-{STACK}"),
+        (f"filter: table inet kumiai-{STACK}: is missing: machines reach the host's own services",),
+    ),
+    "a hole in the filter": (
+        ("nft", "insert", "rule", "inet", f"kumiai-{STACK}", "input", "tcp", "dport", "22", "accept"),
+        (f"filter: table inet kumiai-{STACK}: is not as planned: tcp dport 22 accept",),
+    ),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_each_deviation_is_found_and_repaired(planned: dict[str, HostView], damage: str) -> None:
-    inside(*DAMAGES[damage])
-    rules = {deviation.rule for deviation in look(planned).deviations}
-    assert damage.strip() in rules
+def test_each_deviation_is_found_by_itself_and_repaired(planned: dict[str, HostView], damage: str) -> None:
+    command, findings = DAMAGES[damage]
+    inside(*command)
+    assert [str(deviation) for deviation in look(planned).deviations] == [f"kvm02: {found}" for found in findings]
     (repaired,) = apply.apply(PLAN, planned)
     assert repaired.error is None
     assert repaired.changes
     assert look(planned).deviations == ()
+
+
+def test_a_learning_tunnel_is_found_and_made_anew(planned: dict[str, HostView]) -> None:
+    inside("sh", "-euc", MAKE_LEARNING_TUNNEL)
+    assert {d.rule for d in look(planned).deviations} == {"learning", "tunnel", "forwarding"}
+    (repaired,) = apply.apply(PLAN, planned)
+    assert repaired.error is None
+    assert look(planned).deviations == ()
+
+
+def test_a_card_that_nobody_planned_is_found_on_a_segment(planned: dict[str, HostView]) -> None:
+    inside("sh", "-euc", f"ip link add veth7 type veth peer name veth8; ip link set veth7 master {JUKI}")
+    try:
+        (deviation,) = look(planned).deviations
+        assert str(deviation) == (
+            f"kvm02: foreign-port: {JUKI}: veth7 is plugged in, which is no machine's card and not planned"
+        )
+    finally:
+        inside("ip", "link", "del", "veth7")
 
 
 def test_a_thin_underlay_is_found(planned: dict[str, HostView]) -> None:

@@ -223,7 +223,7 @@ def test_a_flow_that_is_closed_ends_its_open_session_and_opens_again(demo: Place
             heard = list(iter(session.hear, ""))
         assert heard[-1] == "TimeoutError", "nothing was answered any more"
         with process.started(*ask) as refused:
-            assert refused.hear() == "TimeoutError"
+            assert refused.hear() in {"TimeoutError", "OSError"}  # dropped, or not even a route any more
         assert demo.kumiai("configure").code == 0
         with process.started(*ask) as again:
             assert again.hear() == "200"

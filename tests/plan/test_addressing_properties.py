@@ -17,7 +17,7 @@ from infra.declaration.model import Declaration
 from infra.plan import build as builder
 from infra.plan import lock as lock_file
 from infra.plan.lock import Lock
-from network.addressing import QUARANTINE_GENERATIONS
+from network.addressing import QUARANTINE_GENERATIONS, AddressBook, SegmentWish, plan_book
 from network.errors import InputError
 from network.model import NetworkPlan
 from tests.plan import factory
@@ -199,3 +199,37 @@ def test_a_declared_handoff_where_the_lab_already_gave_one_out_is_refused() -> N
         match=r"segment m2-main-lgwan: 192\.0\.2\.0/29 overlaps 192\.0\.2\.0/29, which the lock holds for m1-main",
     ):
         planned(with_handoff(2), lock)
+
+
+def prefixes_of(pool: str) -> st.SearchStrategy[IPv4Network]:
+    """Any part of ``pool``, or what contains it in part."""
+    whole = IPv4Network(pool)
+    return st.integers(whole.prefixlen + 1, 32).flatmap(
+        lambda length: st.integers(0, (1 << (length - whole.prefixlen)) - 1).map(
+            lambda n: IPv4Network((int(whole.network_address) + (n << (32 - length)), length))
+        )
+    )
+
+
+@given(
+    taken=st.lists(prefixes_of("10.0.0.0/24"), max_size=12),
+    rooms=st.lists(st.integers(1, 60), min_size=1, max_size=12),
+)
+def test_each_new_segment_gets_the_lowest_free_prefix_that_has_room(taken: list[IPv4Network], rooms: list[int]) -> None:
+    """What is free is found by trying every candidate from the lowest on."""
+    pool = IPv4Network("10.0.0.0/24")
+    wanted = [SegmentWish(name=f"s{number:02}", hosts=hosts) for number, hosts in enumerate(rooms)]
+    expected: dict[str, IPv4Network] = {}
+    for wish in wanted:
+        length = next(n for n in range(29, 0, -1) if (1 << (32 - n)) - 2 >= wish.hosts) if wish.hosts > 2 else 30
+        free = (
+            p for p in pool.subnets(new_prefix=length) if not any(p.overlaps(q) for q in (*taken, *expected.values()))
+        )
+        found = next(free, None)
+        if found is None:
+            with pytest.raises(InputError, match=f"segment {wish.name}: no free /{length} is left in the supernet"):
+                plan_book(AddressBook(), wanted, supernet=pool, taken=taken, generation=1)
+            return
+        expected[wish.name] = found
+    book = plan_book(AddressBook(), wanted, supernet=pool, taken=taken, generation=1)
+    assert {name: entry.prefix for name, entry in book.segments.items()} == expected

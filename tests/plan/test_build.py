@@ -240,6 +240,25 @@ def test_members_with_the_same_office_addresses_have_different_gateways() -> Non
     assert {s.name: s.members for s in gateways.plan_shards(declared, instances, moved.gateways)} == first.lock.gateways
 
 
+def test_a_hand_off_for_all_zones_of_a_line_has_one_pair_of_gateways() -> None:
+    """It has two local addresses: a second pair would have the same ones."""
+    data = factory.data(1, services=[factory.service("zaimu"), factory.service("koho", zone="internet")])
+    data["members"] = [factory.member(1, ("mynumber", "lgwan", "internet"))]
+    apart = {"separation": "prefix", "separation_reason": "事業者の引渡しが一つ"}
+    data["lines"] = [
+        {**factory.line(1), **apart},
+        {**factory.line(1, "backup", ("internet",)), "id": "m1-net", "role": "main", **apart},
+    ]
+    network = built(Declaration.model_validate(data)).plan.network
+    attached = {
+        segment: sorted(node.name for node in network.nodes if segment in node.segments)
+        for segment in ("m1-main-all", "m1-net-all")
+    }
+    assert attached == {"m1-main-all": ["dc1-gw1a", "dc1-gw1b"], "m1-net-all": ["dc1-igw1a", "dc1-igw1b"]}
+    used = [address for node in network.nodes for card in node.interfaces for address in card.addresses]
+    assert len(used) == len(set(used))
+
+
 def test_a_gateway_has_static_routes_only_where_neither_bgp_nor_bfd_leads() -> None:
     """The others are FRR's: two programs for one route would not notice the dead line."""
     value: dict[str, Any] = {

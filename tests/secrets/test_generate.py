@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from infra.secrets import generate, model
 from network import errors
+from network.model import Translation
 from tests.resources import examples
 
 PLAN = examples.demo_plan()
@@ -70,6 +71,27 @@ def test_certificates_name_service_and_address_and_come_from_the_authority() -> 
         assert key.public_key() == certificate.public_key()
         assert certificate.not_valid_before_utc < examples.NOW < certificate.not_valid_after_utc
         assert certificate.not_valid_after_utc < authority.not_valid_after_utc
+
+
+def test_a_certificate_names_the_address_at_which_a_line_presents_the_service_and_is_renewed_for_it() -> None:
+    endpoint = PLAN.network.endpoints[0]
+    own = PLAN.network.vip_by_name[endpoint.vip].address.ip
+    moved = dataclasses.replace(
+        next(
+            line for line in PLAN.network.lines if line.member in endpoint.participants and endpoint.zone in line.zones
+        ),
+        destinations=(Translation(inside=ipaddress.IPv4Network(own), outside=ipaddress.IPv4Network("198.51.100.7")),),
+    )
+    lines = tuple(moved if line.name == moved.name else line for line in PLAN.network.lines)
+    network = dataclasses.replace(PLAN.network, lines=lines)
+    renewed = generate.complete(network, "dc1", SECRETS, examples.NOW)
+    certificate = x509.load_pem_x509_certificate(renewed.services[endpoint.name].certificate_pem.encode())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert set(names.get_values_for_type(x509.IPAddress)) == {own, ipaddress.IPv4Address("198.51.100.7")}
+    assert renewed.passwords == SECRETS.passwords
+    others = [e.name for e in PLAN.network.endpoints if e.name != endpoint.name]
+    assert {name: renewed.services[name] for name in others} == {name: SECRETS.services[name] for name in others}
+    assert generate.complete(network, "dc1", renewed, examples.NOW) is renewed
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")

@@ -64,13 +64,13 @@ def check_values(declaration: Declaration) -> Iterator[Problem]:
 
 
 def check_routing(declaration: Declaration) -> Iterator[Problem]:
-    """BGP has its AS numbers, static routing has none of its settings, and an Internet VPN is a tunnel."""
+    """BGP, inside a tunnel too, has its AS numbers; static routing has none; an Internet VPN is a tunnel."""
     kinds = {network.id: network.kind for network in declaration.closed_networks}
     for at, line, handoff in _handoffs(declaration):
-        if handoff.routing == "bgp":
+        if handoff.routing in {"bgp", "tunnel"}:
             for key in ("peer_as", "local_as"):
                 if getattr(handoff, key) is None:
-                    yield Problem((*at, key), f"`routing: bgp` needs `{key}`")
+                    yield Problem((*at, key), f"`routing: {handoff.routing}` needs `{key}`")
         if handoff.peer_as is not None and handoff.peer_as == handoff.local_as:
             message = f"the gateways and the carrier both have AS {handoff.local_as}; between them it is external BGP"
             yield Problem((*at, "local_as"), message)
@@ -84,6 +84,23 @@ def check_routing(declaration: Declaration) -> Iterator[Problem]:
         if handoff.routing != "tunnel" and handoff.tunnel_peer is not None:
             message = f"`tunnel_peer` has no effect with `routing: {handoff.routing}`; remove it"
             yield Problem((*at, "tunnel_peer"), message, at_key=True)
+
+
+def check_far_ends(declaration: Declaration) -> Iterator[Problem]:
+    """Each tunnel into a site has a far end of its own: an address leads out by one card of a gateway only."""
+    seen: dict[tuple[str, Address], str] = {}
+    for at, line, handoff in _handoffs(declaration):
+        if handoff.routing != "tunnel":
+            continue
+        far, key = (handoff.tunnel_peer, "tunnel_peer") if handoff.tunnel_peer else (handoff.peer, "peer")
+        if (line.site, far) in seen:
+            message = (
+                f"{far} is the far end of a tunnel of {seen[line.site, far]} already, and leads out by one card only"
+            )
+            yield Problem(
+                (*at, key), f"{message}; a line has one hand-off for all its zones then (`separation: prefix`)"
+            )
+        seen.setdefault((line.site, far), line.id)
 
 
 def _handoffs(declaration: Declaration) -> Iterator[tuple[Path, Line, Handoff]]:

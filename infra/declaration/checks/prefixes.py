@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import itertools
 from collections.abc import Iterable, Iterator
 
 from infra.declaration import queries
 from infra.declaration.findings import Path, Problem
-from infra.declaration.model import Declaration, Member
+from infra.declaration.model import Declaration, Line, Member, Translation
 from infra.declaration.scalars import Network
 from network.zones import Zone
 
@@ -136,9 +137,11 @@ def check_supernet(declaration: Declaration) -> Iterator[Problem]:
 
 
 def check_networks(declaration: Declaration) -> Iterator[Problem]:
-    """Assigned prefixes differ from one another and from the offices."""
+    """Assigned and reached prefixes differ from one another and from the offices; two networks may reach one system."""
     networks = list(_networks(declaration))
     for later, earlier in _overlaps(networks):
+        if later.prefix == earlier.prefix and later.path[2:4] == earlier.path[2:4] and later.path[2] == "reaches":
+            continue
         yield Problem(later.path, f"{later.prefix} overlaps {earlier.prefix}, {earlier.what}")
     for assigned, office in _crossings(networks, list(_offices(declaration))):
         yield Problem(assigned.path, f"{assigned.prefix} overlaps {office.prefix}, {office.what}")
@@ -163,38 +166,97 @@ def check_handoffs(declaration: Declaration) -> Iterator[Problem]:
 
 
 def check_translations(declaration: Declaration) -> Iterator[Problem]:
-    """A translation is unambiguous, and what it shows outside is nobody else's."""
-    translations = declaration.translations
-    for index, translation in enumerate(translations):
-        if translation.direction == "destination" and translation.inside.prefixlen != translation.outside.prefixlen:
-            message = "a destination translation maps address by address; `inside` and `outside` need the same length"
-            yield Problem(("translations", index, "outside"), message)
-        for earlier in translations[:index]:
-            same = (
-                earlier.closed_network == translation.closed_network
-                and earlier.direction == translation.direction
-                and (earlier.member is None or translation.member is None or earlier.member == translation.member)
-            )
-            if same and _overlap(earlier.inside, translation.inside):
-                message = f"{translation.inside} overlaps {earlier.inside}, which is translated on the same network"
-                yield Problem(("translations", index, "inside"), message)
-            alike = earlier.closed_network == translation.closed_network and earlier.member != translation.member
-            if alike and _overlap(earlier.outside, translation.outside):
-                message = f"{translation.outside} overlaps {earlier.outside}, which {earlier.closed_network} sees for "
-                yield Problem(
-                    ("translations", index, "outside"), f"{message}{earlier.member or 'every member'} already"
-                )
-    offices = list(_offices(declaration))
-    outsides = list(_outsides(declaration))
+    """A translation is unambiguous, maps what there is, and what it shows is nobody else's."""
     joined = {(line.closed_network, line.member) for line in declaration.lines}
-    for index, translation in enumerate(translations):
+    known = {network.id for network in declaration.closed_networks}
+    for index, translation in enumerate(declaration.translations):
+        at: Path = ("translations", index)
+        if translation.inside.prefixlen != translation.outside.prefixlen:
+            message = f"a {translation.direction} translation maps address by address; `inside` and `outside` need the "
+            yield Problem((*at, "outside"), f"{message}same length")
+        pairs = (_check_pair(at, translation, earlier) for earlier in declaration.translations[:index])
+        yield from dict.fromkeys(itertools.chain.from_iterable(pairs))
         if translation.member is not None and (translation.closed_network, translation.member) not in joined:
             message = (
                 f"{translation.member} has no line of {translation.closed_network}, on which nothing is translated"
             )
-            yield Problem(("translations", index, "member"), message)
-    for outside, office in _crossings(outsides, offices):
-        yield Problem(outside.path, f"{outside.prefix} overlaps {office.prefix}, {office.what}")
+            yield Problem((*at, "member"), message)
+        elif translation.closed_network not in known:
+            continue  # said by the check of references
+        elif translation.direction == "source":
+            yield from _check_source(at, translation, declaration)
+        elif not _inside(translation.inside, declaration.addressing.supernet):
+            message = f"services have addresses of addressing.supernet {declaration.addressing.supernet}; "
+            yield Problem(
+                (*at, "inside"), f"{message}{translation.inside} is not inside, and nothing would be translated"
+            )
+    outsides = list(_outsides(declaration))
+    for outside, other in _crossings(outsides, [*_offices(declaration), *_handoffs(declaration)]):
+        yield Problem(outside.path, f"{outside.prefix} overlaps {other.prefix}, {other.what}")
+    sources = [outside for outside in outsides if outside.owner == "source"]
+    for outside, network in _crossings(sources, list(_networks(declaration))):
+        yield Problem(outside.path, f"{outside.prefix} overlaps {network.prefix}, {network.what}")
+
+
+def _check_pair(at: Path, later: Translation, earlier: Translation) -> Iterator[Problem]:
+    same_network = later.closed_network == earlier.closed_network
+    same_member = None in (later.member, earlier.member) or later.member == earlier.member
+    same_direction = later.direction == earlier.direction
+    if same_network and same_direction and same_member and _overlap(earlier.inside, later.inside):
+        message = f"{later.inside} overlaps {earlier.inside}, which is translated on the same network"
+        yield Problem((*at, "inside"), message)
+    if not _overlap(earlier.outside, later.outside):
+        return
+    shows = f"{later.outside} overlaps {earlier.outside}"
+    if not same_direction:
+        yield Problem((*at, "outside"), f"{shows}, which is what a {earlier.direction} translation shows")
+    elif earlier.member != later.member and (same_network or later.direction == "source"):
+        sees = "services see" if later.direction == "source" else f"{later.closed_network} sees"
+        yield Problem((*at, "outside"), f"{shows}, which {sees} for {earlier.member or 'every member'} already")
+    elif (earlier.inside, earlier.outside) != (later.inside, later.outside) and not _overlap(
+        earlier.inside, later.inside
+    ):
+        yield Problem((*at, "outside"), f"{shows}, which stands for {earlier.inside} already")
+
+
+def _check_source(at: Path, translation: Translation, declaration: Declaration) -> Iterator[Problem]:
+    """A source translation holds whole LANs, and shows each of them alike on every line that carries its zone."""
+    lines: dict[tuple[str, str], list[Line]] = {}
+    for line in declaration.lines:
+        for zone in dict.fromkeys(line.zones):
+            lines.setdefault((line.member, zone), []).append(line)
+    translates = False
+    for lan in _offices(declaration):
+        here = lines.get((lan.owner, str(lan.path[5])), [])
+        on_it = [line for line in here if translation in queries.translations_of(declaration, line)]
+        if not on_it or not _overlap(lan.prefix, translation.inside):
+            continue
+        translates = True
+        if not _inside(lan.prefix, translation.inside):
+            message = f"{translation.inside} is a part of {lan.prefix}, {lan.what}; a LAN is translated as a whole"
+            yield Problem((*at, "inside"), message)
+            continue
+        for line in here:
+            if line not in on_it and not any(
+                _shows_alike(other, translation, lan.prefix) for other in queries.translations_of(declaration, line)
+            ):
+                message = (
+                    f"{lan.prefix}, {lan.what}, is translated on {on_it[0].id} and not in the same way on {line.id}; a "
+                    f"terminal has one address for our services, whichever line carries it"
+                )
+                yield Problem((*at, "closed_network"), message)
+    if not translates:
+        whose = translation.member or "any member"
+        message = (
+            f"no LAN of {whose} with a line of {translation.closed_network} for its zone lies in {translation.inside}"
+        )
+        yield Problem((*at, "inside"), f"{message}; nothing would be translated")
+
+
+def _shows_alike(one: Translation, other: Translation, prefix: Network) -> bool:
+    """Say whether two source translations make the same of ``prefix``, which lies inside ``other``."""
+    offsets = {int(t.outside.network_address) - int(t.inside.network_address) for t in (one, other)}
+    return one.direction == "source" and _inside(prefix, one.inside) and len(offsets) == 1
 
 
 def _offices(declaration: Declaration) -> Iterator[Owned]:
@@ -215,6 +277,10 @@ def _networks(declaration: Declaration) -> Iterator[Owned]:
         if network.assigned_prefix is not None:
             path: Path = ("closed_networks", index, "assigned_prefix")
             yield Owned(network.assigned_prefix, path, f"the assigned prefix of {network.id}", network.id)
+        for name, prefixes in network.reaches.items():
+            for number, prefix in enumerate(prefixes):
+                at: Path = ("closed_networks", index, "reaches", name, number)
+                yield Owned(prefix, at, f"what {network.id} reaches of external:{name}", network.id)
 
 
 def _handoffs(declaration: Declaration) -> Iterator[Owned]:
@@ -227,7 +293,7 @@ def _handoffs(declaration: Declaration) -> Iterator[Owned]:
 def _outsides(declaration: Declaration) -> Iterator[Owned]:
     for index, translation in enumerate(declaration.translations):
         path: Path = ("translations", index, "outside")
-        yield Owned(translation.outside, path, f"what {translation.closed_network} shows outside")
+        yield Owned(translation.outside, path, f"what {translation.closed_network} shows", translation.direction)
 
 
 def _supernet(declaration: Declaration) -> Iterator[Owned]:

@@ -16,25 +16,27 @@ import ipaddress
 import json
 import re
 import subprocess
+import time
 from typing import Any
 
 Range = tuple[int, int]
-Rules = dict[tuple[str, str, int], list[tuple[Range, Range]]]
-"""(kind, protocol, destination) → source and port ranges."""
+Rules = dict[tuple[str, str, int], list[tuple[Range, Range, Range]]]
+"""(kind, protocol, destination) → destination, source and port ranges; :data:`WIDE` for more than one destination."""
+WIDE = -1
 ANY: Range = (0, 2**32 - 1)
 FIELD = re.compile(r"\b(src|dst|sport|dport|type|code|id)=(\S+)")
 PROTOCOLS = ("tcp", "udp", "icmp")
 DESTINATION = {"passed": 3, "admitted": 2, "sent": 1}
 """Place of the destination in an element: card, source, card, destination; card, source, own; card, destination."""
-BFD = 3784
-"""UDP port that is judged packet by packet, before connections are."""
+OWN = (3784, 500, 4500)
+"""UDP ports of BFD and IKE, which have rules of their own."""
 ECHO_REQUEST = "8"
 LOOPBACK = 127
 
 
 def main() -> None:
     """Compare and delete."""
-    rules = read_rules(json.loads(output("nft", "-j", "list", "table", "inet", "kumiai")))
+    rules = read_rules(json.loads(output("nft", "-j", "list", "table", "inet", "kumiai")), time.time())
     links = json.loads(output("ip", "-j", "-4", "address"))
     own = {number(info["local"]) for link in links for info in link["addr_info"]}
     looked = ended = 0
@@ -47,34 +49,40 @@ def main() -> None:
     print(f"{ended} of {looked} connections are no longer allowed and were ended")
 
 
-def read_rules(document: dict[str, Any]) -> Rules:
-    """Return what the sets ``passed_*``, ``admitted_*`` and ``sent_*`` let in."""
+def read_rules(document: dict[str, Any], now: float) -> Rules:
+    """Return what the sets ``passed_*``, ``admitted_*`` and ``sent_*`` let in at ``now``.
+
+    One whose name ends in a number, such as ``passed_tcp_1795359600``, is open until that moment (seconds since 1970).
+    """
     rules: Rules = collections.defaultdict(list)
     for item in document["nftables"]:
         found = item.get("set", {})
-        kind, _, protocol = found.get("name", "").partition("_")
-        if kind not in DESTINATION:
+        kind, _, rest = found.get("name", "").partition("_")
+        protocol, _, until = rest.partition("_")
+        if kind not in DESTINATION or (until and int(until) <= now):
             continue
         for element in found.get("elem", ()):
             fields = element["elem"]["val"]["concat"]
             target, *port = fields[DESTINATION[kind] :]
-            source = ANY if kind == "sent" else span(fields[1])
-            rules[kind, protocol, number(target)].append((source, span(port[0]) if port else ANY))
+            targets, sources = span(target), ANY if kind == "sent" else span(fields[1])
+            single = targets[0] if targets[0] == targets[1] else WIDE
+            rules[kind, protocol, single].append((targets, sources, span(port[0]) if port else ANY))
     return rules
 
 
 def allowed(rules: Rules, own: set[int], protocol: str, connection: dict[str, str]) -> bool:
     """Say whether the rules would let the first packet of ``connection`` in."""
-    source, target = number(connection["src"]), number(connection["dst"])
+    source, target = number(connection["src"]), number(connection["answers"])
     port = int(connection.get("dport", 0))
-    if source >> 24 == LOOPBACK or (protocol == "udp" and port == BFD and own & {source, target}):
+    if source >> 24 == LOOPBACK or (protocol == "udp" and port in OWN and own & {source, target}):
         return True
     if protocol == "icmp" and connection.get("type") != ECHO_REQUEST:
         return False
     kind = "admitted" if target in own else "sent" if source in own else "passed"
     return any(
-        sources[0] <= source <= sources[1] and ports[0] <= port <= ports[1]
-        for sources, ports in rules.get((kind, protocol, target), ())
+        targets[0] <= target <= targets[1] and sources[0] <= source <= sources[1] and ports[0] <= port <= ports[1]
+        for key in (target, WIDE)
+        for targets, sources, ports in rules.get((kind, protocol, key), ())
     )
 
 
@@ -93,10 +101,13 @@ def end(protocol: str, connection: dict[str, str]) -> int:
 
 
 def read_connection(line: str) -> tuple[str, dict[str, str]]:
-    """Return protocol and first direction of a line of ``conntrack -L -o extended``."""
+    """Return protocol and first direction of a line of ``conntrack -L -o extended``, and who ``answers``.
+
+    That is the destination as the rules see it, which differs from ``dst`` where it is translated.
+    """
     fields: dict[str, str] = {}
     for name, value in FIELD.findall(line):
-        fields.setdefault(name, value)
+        fields.setdefault("answers" if name == "src" and "src" in fields else name, value)
     return line.split()[2], fields
 
 

@@ -23,6 +23,7 @@ from ipaddress import IPv4Address
 from infra.process import Completed, probe, run
 from network import flows
 from network.model import NetworkNode
+from network.outside import PRIORITY, ways
 from network.render import frr, networkd
 
 TCP, UDP, ICMP, VRRP = 6, 17, 1, 112
@@ -198,6 +199,11 @@ def machine(
             if neighbor.preference == frr.PREFERENCE["main"]:
                 for prefix in neighbor.accepted:
                     run("ip", "-n", inside, "route", "add", str(prefix), "via", str(neighbor.peer))
+        for way in ways(resolution, node) if node.role == "gateway" else ():
+            rule = f"from {way.source} to {way.prefix} lookup {way.table} priority {PRIORITY}"
+            run("ip", "-n", inside, "rule", "add", *rule.split())
+            run("ip", "-n", inside, "route", "replace", str(way.prefix), "via", str(way.hands[0].handoff.peer),
+                "table", str(way.table))  # fmt: skip
         found.apply_sysctl(files["/etc/sysctl.d/50-kumiai.conf"])
         yield found
     finally:

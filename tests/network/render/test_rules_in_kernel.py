@@ -33,7 +33,8 @@ from tests.network.render.kernel import (
     machine,
 )
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces and raw sockets need root")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces and raw sockets need root")
+pytestmark = needs_root
 
 GATEWAY = "dc1-gw1a"
 RULES = "/etc/nftables.conf"

@@ -25,13 +25,13 @@ def accepts(draw: st.DrawFn) -> Accept:
         source_segment=draw(st.sampled_from("ab")),
         source=IPv4Network((int(IPv4Address("10.0.0.0")) + base, length)),
         target_segment="c",
-        target=draw(st.sampled_from([IPv4Address("10.1.0.1"), IPv4Address("10.1.0.2")])),
+        target=draw(st.sampled_from([IPv4Network("10.1.0.1"), IPv4Network("10.1.0.2")])),
         ports=PortRange(draw(st.sampled_from(["tcp", "udp"])), first, draw(st.integers(first, PORTS - 1))),
         flow=draw(st.sampled_from(["one", "two", "three"])),
     )
 
 
-Packet = tuple[str, str, IPv4Address, int, int]
+Packet = tuple[str, str, IPv4Network, int, int]
 
 
 def packets(accept: Accept) -> list[Packet]:

@@ -240,7 +240,6 @@ def test_sessions_under_different_numbers_say_so_themselves() -> None:
 @pytest.mark.parametrize(
     ("handoff", "message"),
     [
-        ({"routing": "tunnel"}, "line east-main: `routing: tunnel` (IPsec) cannot be rendered yet"),
         ({"peer_as": None}, "line east-main: a BGP session needs the AS numbers of both sides"),
         ({"peer_as": 65010}, "line east-main: carrier and gateways have the same AS number 65010"),
     ],
