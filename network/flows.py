@@ -19,17 +19,23 @@ from typing import TypeVar
 
 from network import endpoints, gateways, ports, service_ports
 from network.errors import OperationError
-from network.model import Flow, NetworkNode, NetworkPlan, ServiceEndpoint, Vip
+from network.model import Cluster, Flow, NetworkNode, NetworkPlan, ServiceEndpoint, Vip
 
 NTP = ports.PortRange("udp", 123, 123)
 SSH = ports.PortRange("tcp", 22, 22)
 POSTGRESQL = ports.PortRange("tcp", 5432, 5432)
+PATRONI = ports.PortRange("tcp", 8008, 8008)
+"""Where a database node says whether it is the primary."""
+VOTING = ports.PortRange("tcp", 2379, 2379)
+"""Where etcd is asked."""
+VOTERS = ports.PortRange("tcp", 2380, 2380)
+"""Where the voters (etcd) speak to each other."""
 BGP = ports.PortRange("tcp", 179, 179)
 SYNC_PORT = ports.PortRange("udp", 3780, 3780)
 """On which the gateways of a pair tell each other of open connections (conntrackd's own example)."""
 OFFICE_ACCESS = "office_access"
 """Implied kind: an office reaches the services of its own zone."""
-FROM_ENDPOINTS = frozenset({"database", "load_balancing", "management"})
+FROM_ENDPOINTS = frozenset({"database", "replication", "load_balancing", "management"})
 """Implied kinds that follow from the nodes of a service or a site; their texts are for people."""
 
 
@@ -181,6 +187,7 @@ def resolve(network: NetworkPlan) -> Resolution:
         *_management(network),
         *_gateways(network),
         *(accept for endpoint in network.endpoints for accept in _inside(network, endpoint, of_applications)),
+        *(accept for cluster in network.clusters for accept in _replicated(network, cluster)),
         *declared,
     }
     return Resolution(network, tuple(sorted(accepts)), unopened)
@@ -458,9 +465,19 @@ def _inside(network: NetworkPlan, endpoint: ServiceEndpoint, of_applications: Ma
     yield from inside(endpoint.application, database_nodes(endpoint), allowed=POSTGRESQL, what="database")
 
 
+def _replicated(network: NetworkPlan, cluster: Cluster) -> Iterator[Accept]:
+    """Return what the nodes of a replicated database say to each other, and who asks which of them is the primary."""
+    inside = functools.partial(_among, network, cluster)
+    databases, voters = cluster.databases, cluster.voters
+    yield from inside(databases, databases, allowed=POSTGRESQL, what="replication")
+    yield from inside((*databases, *cluster.applications), databases, allowed=PATRONI, what="primary")
+    yield from inside(dict.fromkeys((*databases, *voters)), voters, allowed=VOTING, what="votes")
+    yield from inside(voters, voters, allowed=VOTERS, what="voters")
+
+
 def _among(
     network: NetworkPlan,
-    endpoint: ServiceEndpoint,
+    endpoint: ServiceEndpoint | Cluster,
     sources: Iterable[str],
     targets: Iterable[str],
     *,

@@ -17,7 +17,8 @@ from network.timers import STANDARD, Timers
 
 Routing = Literal["bgp", "static", "tunnel"]
 SegmentKind = Literal["tenant", "service", "line", "sync", "management"]
-ImpliedKind = Literal["office_access", "database", "load_balancing", "management"]
+ImpliedKind = Literal["office_access", "database", "replication", "load_balancing", "management"]
+VOTERS = 3
 MANAGEMENT_INTERFACE = "mgmt"
 """Name of the management card inside every node; cloud-init gives it."""
 
@@ -254,6 +255,28 @@ class ServiceEndpoint:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The servers of one replicated database, and those who vote on which of them is the primary."""
+
+    name: str
+    """Name of the endpoint whose nodes they are; others may run on the same ones."""
+    segment: str
+    databases: tuple[str, ...]
+    """Node names, as are the next two."""
+    voters: tuple[str, ...]
+    """An odd number, each on a host of its own: three databases, or two with a witness or an application node."""
+    applications: tuple[str, ...]
+    """Who uses the database."""
+    endpoints: tuple[ServiceEndpoint, ...]
+    """Whose data it keeps, in plan order."""
+
+    @property
+    def server_name(self) -> str:
+        """Name that the server's certificate shows, whichever node is the primary."""
+        return f"{self.name}-database"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
     """Traffic that may pass: implied by the declaration or a declared exception."""
 
@@ -300,6 +323,37 @@ class NetworkPlan:
     def vip_by_name(self) -> Mapping[str, Vip]:
         """Virtual addresses by name."""
         return {vip.name: vip for vip in self.vips}
+
+    @functools.cached_property
+    def clusters(self) -> tuple[Cluster, ...]:
+        """The replicated databases: every set of two or more database nodes, in plan order."""
+        sharing: dict[tuple[str, ...], list[ServiceEndpoint]] = {}
+        for endpoint in self.endpoints:
+            if len(endpoint.database) > 1:
+                sharing.setdefault(endpoint.database, []).append(endpoint)
+        return tuple(self._cluster(tuple(endpoints)) for endpoints in sharing.values())
+
+    def _cluster(self, endpoints: tuple[ServiceEndpoint, ...]) -> Cluster:
+        databases = endpoints[0].database
+        owner = next(e for e in endpoints if e.service == self.node_by_name[databases[0]].service)
+        third = owner.witness or owner.application
+        return Cluster(
+            name=owner.name,
+            segment=owner.segment,
+            databases=databases,
+            voters=(*databases, *third[:1])[:VOTERS],
+            applications=owner.application,
+            endpoints=endpoints,
+        )
+
+    @functools.cached_property
+    def cluster_by_node(self) -> Mapping[str, Cluster]:
+        """The replicated database that a node keeps, votes on or uses."""
+        return {
+            node: cluster
+            for cluster in self.clusters
+            for node in (*cluster.databases, *cluster.voters, *cluster.applications)
+        }
 
     def endpoint_of_node(self, name: str) -> tuple[ServiceEndpoint, ...]:
         """Return the endpoints that ``name`` helps to serve, in plan order."""

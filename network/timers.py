@@ -22,6 +22,46 @@ ROUTE_CHANGE_S = 0.5
 """From the lost session to the other line's route in the kernel: best path, zebra, netlink."""
 
 
+LEASE_LOOK_S = 0.5
+"""How often etcd looks for leases that have run out."""
+MEMBER_ANSWER_S = 2.0
+"""How long a standby's Patroni waits for the answer of another member before it takes the lead; fixed in Patroni."""
+REACTION_S = 0.5
+"""From a key that changed in etcd to the member that waits for it, and the few round trips that follow."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseTimers:
+    """A replicated database: Patroni, voters (etcd), PostgreSQL's replication, and HAProxy that follows the primary.
+
+    Patroni's manual demands ``loop_wait + 2 * retry_timeout <= ttl`` and a ttl of at least 20 s.
+    """
+
+    ttl_s: int
+    """How long the primary's lock outlives its last renewal."""
+    loop_wait_s: int
+    """How often each Patroni looks at its server and renews what it holds."""
+    retry_timeout_s: int
+    """How long voters may be silent until a primary gives up its lock by itself."""
+    watchdog_margin_s: int
+    """How long before the end of the lock the watchdog has reset a machine whose Patroni stands still."""
+    replication_timeout_s: int
+    """Silence after which primary and standby take each other for lost (wal_sender_timeout, wal_receiver_timeout)."""
+    voter_heartbeat_ms: int
+    voter_election_ms: int
+    """Silence of the leading voter until the others elect; each waits one to two times as long."""
+    check_s: float
+    """HAProxy's look at the server that is the primary."""
+    check_down_s: float
+    """The same at servers that are not the primary: the next primary is found this fast."""
+    check_timeout_s: float
+    check_fall: int
+    promote_s: float
+    """What PostgreSQL may need to become primary; an allowance, measured by the drills."""
+    stop_s: float
+    """What PostgreSQL may need to stop after its checkpoint, or to reload its settings; an allowance likewise."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Timers:
     """One profile."""
@@ -49,6 +89,7 @@ class Timers:
     backend_fall: int
     """Failed checks until a backend is taken out."""
     backend_rise: int
+    database: DatabaseTimers
 
 
 STANDARD = Timers(
@@ -66,6 +107,21 @@ STANDARD = Timers(
     backend_check_timeout_s=0.5,
     backend_fall=2,
     backend_rise=2,
+    database=DatabaseTimers(
+        ttl_s=20,
+        loop_wait_s=3,
+        retry_timeout_s=8,
+        watchdog_margin_s=5,
+        replication_timeout_s=4,
+        voter_heartbeat_ms=100,
+        voter_election_ms=1000,
+        check_s=1.0,
+        check_down_s=0.5,
+        check_timeout_s=1.0,
+        check_fall=3,
+        promote_s=1.0,
+        stop_s=0.5,
+    ),
 )
 EMULATED = Timers(
     name="emulated",
@@ -82,6 +138,21 @@ EMULATED = Timers(
     backend_check_timeout_s=2.0,
     backend_fall=2,
     backend_rise=2,
+    database=DatabaseTimers(
+        ttl_s=40,
+        loop_wait_s=6,
+        retry_timeout_s=16,
+        watchdog_margin_s=10,
+        replication_timeout_s=8,
+        voter_heartbeat_ms=500,
+        voter_election_ms=5000,
+        check_s=4.0,
+        check_down_s=2.0,
+        check_timeout_s=4.0,
+        check_fall=3,
+        promote_s=4.0,
+        stop_s=2.0,
+    ),
 )
 PROFILES: Mapping[ProfileName, Timers] = {timers.name: timers for timers in (STANDARD, EMULATED)}
 
@@ -111,3 +182,42 @@ def line_recovery_s(timers: Timers, *, bfd: bool, hold_s: int | None) -> float:
     """Return the longest time until traffic takes the other line: detection (RFC 5880, 6.8.4) and the new route."""
     detection = timers.bfd_multiplier * timers.bfd_interval_ms / 1000 if bfd else float(hold_s or HOLD_S)
     return detection + ROUTE_CHANGE_S
+
+
+def primary_found_s(timers: DatabaseTimers) -> float:
+    """Return the longest time until HAProxy sends connections to a new primary."""
+    return timers.check_down_s + timers.check_timeout_s
+
+
+def database_machine_lost_s(timers: DatabaseTimers) -> float:
+    """Return the longest time without a primary when its machine is lost, and the leading voter with it.
+
+    The other voters elect a leader after one to two election times, and a new leader gives every lease its whole time
+    again, and one election time more (etcd, ``lessor.Promote``). Then the standby takes the lock, in vain asks the lost
+    member how far it was, and is promoted.
+    """
+    election = timers.voter_election_ms / 1000
+    locked = 2 * election + election + timers.ttl_s + LEASE_LOOK_S
+    return locked + MEMBER_ANSWER_S + timers.promote_s + primary_found_s(timers)
+
+
+def patroni_frozen_s(timers: DatabaseTimers) -> float:
+    """Return the longest time without a primary when its Patroni stands still, until the watchdog acts."""
+    return timers.ttl_s - timers.watchdog_margin_s + database_machine_lost_s(timers)
+
+
+def database_crash_s(timers: DatabaseTimers) -> float:
+    """Return the longest time without a primary when PostgreSQL alone dies: Patroni sees it and gives up the lock."""
+    released = timers.loop_wait_s + REACTION_S
+    return released + MEMBER_ANSWER_S + timers.promote_s + primary_found_s(timers)
+
+
+def standby_lost_s(timers: DatabaseTimers) -> float:
+    """Return how long commits may wait for a standby that is lost, until Patroni asks for none."""
+    noticed = max(timers.replication_timeout_s, 2 * timers.voter_election_ms / 1000)
+    return noticed + timers.loop_wait_s + REACTION_S + timers.stop_s
+
+
+def switchover_s(timers: DatabaseTimers) -> float:
+    """Return the longest time without a primary when another one takes over as planned."""
+    return timers.stop_s + timers.promote_s + primary_found_s(timers)

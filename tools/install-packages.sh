@@ -33,12 +33,18 @@ charon-systemd              tunnels: far ends in the lab, and gateways in tests
 chromium                    the audit report, looked at as a person does
 conntrack                   pairs of gateways: ends sessions that rules forbid
 conntrackd                  pairs of gateways: tells the partner of open connections
+etcd-client                 changes of the voters of a database
+etcd-server                 voters of a replicated database
 fonts-noto-cjk              the audit report: Japanese
 haproxy                     accepts what is rendered, and passes requests on
 keepalived                  accepts what is rendered, and moves an address
 libcharon-extra-plugins     tunnels: IPsec in user space, for kernels without it
 openssl                     certificates of tests
+patroni                     a replicated database
 postgresql                  the application and the rights in its database
+python3-etcd                patroni speaks to etcd
+python3-idna                patroni checks the names in certificates
+python3-psycopg2            patroni speaks to PostgreSQL
 strongswan-swanctl          tunnels: loads what is rendered
 '
 [ "${1:-}" != test ] || packages=$packages$test_packages
@@ -94,7 +100,7 @@ fi
 
 # Nor should they start with the machine: they are here for the lab and the tests.
 if command -v systemctl >/dev/null; then
-    for unit in frr haproxy keepalived postgresql; do
-        case " $missing " in *" $unit "*) systemctl disable --quiet "$unit" || true ;; esac
+    for unit in etcd frr haproxy keepalived patroni postgresql; do
+        case " $missing " in *" $unit "* | *" $unit-server "*) systemctl disable --quiet "$unit" || true ;; esac
     done
 fi

@@ -23,6 +23,7 @@ from infra.cli import (
     schema,
     secret,
     status,
+    switchover,
     up,
     validate,
     verify,
@@ -48,6 +49,7 @@ __all__ = [
     "schema",
     "secret",
     "status",
+    "switchover",
     "up",
     "validate",
     "verify",
@@ -64,7 +66,7 @@ app = typer.Typer(
 )
 for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure):
     app.command(module.__name__.rpartition(".")[2])(module.command)
-for module in (audit, impact, lines, status, drill):
+for module in (audit, impact, lines, status, drill, switchover):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")

@@ -9,6 +9,7 @@ from infra.configure import database
 from infra.plan.model import Plan
 from network import endpoints, flows, service_ports
 from network.model import Flow, NetworkPlan, ServiceEndpoint
+from network.render import haproxy
 
 DIRECTORY = "/etc/kumiai/application"
 
@@ -95,7 +96,7 @@ def _config(plan: Plan, endpoint: ServiceEndpoint, node: str) -> str:
                 "name": plan.members[member],
                 "prefixes": [str(prefix) for prefix in source_prefixes(network, endpoint, member)],
                 "database": {
-                    "host": next(iter(servers)),
+                    **_server(network, endpoint, node),
                     "port": flows.POSTGRESQL.first,
                     "name": database.name_of(endpoint, member),
                     "user": database.name_of(endpoint, member),
@@ -105,3 +106,17 @@ def _config(plan: Plan, endpoint: ServiceEndpoint, node: str) -> str:
         ],
     }
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def _server(network: NetworkPlan, endpoint: ServiceEndpoint, node: str) -> dict[str, str]:
+    """Return where the database is: its one server, or HAProxy on this node, which follows the primary."""
+    cluster = network.cluster_by_node.get(node)
+    if cluster is None:
+        return {"host": str(database.address_of(network, flows.database_nodes(endpoint)[0], endpoint))}
+    # The name is what the server's certificate must show; nobody looks it up.
+    return {
+        "host": cluster.server_name,
+        "hostaddr": str(haproxy.LOCAL),
+        "sslmode": "verify-full",
+        "sslrootcert": haproxy.authority_path(cluster),
+    }

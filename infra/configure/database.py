@@ -9,6 +9,7 @@ import base64
 import dataclasses
 import hashlib
 import hmac
+from collections.abc import Iterable
 from ipaddress import IPv4Address
 
 from infra.plan.model import Plan
@@ -47,8 +48,8 @@ def address_of(network: NetworkPlan, node: str, endpoint: ServiceEndpoint) -> IP
 
 
 def kept_by(network: NetworkPlan, node: str) -> tuple[ServiceEndpoint, ...]:
-    """Return the endpoints whose databases ``node`` serves: it is the first of their database nodes."""
-    return tuple(endpoint for endpoint in network.endpoints if flows.database_nodes(endpoint)[:1] == (node,))
+    """Return the endpoints whose databases ``node`` serves."""
+    return tuple(endpoint for endpoint in network.endpoints if node in flows.database_nodes(endpoint))
 
 
 def databases_on(network: NetworkPlan, node: str) -> tuple[Database, ...]:
@@ -62,8 +63,9 @@ def databases_on(network: NetworkPlan, node: str) -> tuple[Database, ...]:
 
 
 def render_node(plan: Plan, node: str) -> dict[str, str]:
-    """Return PostgreSQL's settings on ``node``; empty when it serves no database."""
-    if not kept_by(plan.network, node):
+    """Return PostgreSQL's settings on ``node``; empty when it serves no database, or one of several servers of it."""
+    kept = kept_by(plan.network, node)
+    if not kept or any(len(endpoint.database) > 1 for endpoint in kept):
         return {}
     return {
         f"{DIRECTORY}/postgresql.conf": _settings(plan, node),
@@ -84,44 +86,57 @@ def scram_verifier(role: str, password: str) -> str:
     return f"SCRAM-SHA-256${SCRAM_ITERATIONS}:{parts[0]}${parts[1]}:{parts[2]}"
 
 
-def _settings(plan: Plan, node: str) -> str:
-    kept = kept_by(plan.network, node)
-    addresses = sorted({address_of(plan.network, node, endpoint) for endpoint in kept})
+def settings(plan: Plan, node: str) -> dict[str, str]:
+    """Return the settings that every server has, whoever starts it."""
     planned = plan.node_by_name[node]
     # A quarter of the memory on a machine of its own (PostgreSQL's manual, 19.4.1), half of that beside an application.
     share = 4 if planned.role == "database" else 8
-    settings = {
-        "data_directory": _quoted(DATA),
-        "hba_file": _quoted(f"{DIRECTORY}/pg_hba.conf"),
-        "listen_addresses": _quoted(",".join(map(str, addresses))),
-        "port": str(flows.POSTGRESQL.first),
-        "unix_socket_directories": "'/run/postgresql'",
-        "max_connections": str(_connections(kept)),
+    return {
+        "unix_socket_directories": "/run/postgresql",
         "shared_buffers": f"{planned.memory_mib // share}MB",
-        "password_encryption": "'scram-sha-256'",
-        "timezone": "'Asia/Tokyo'",
-        "log_timezone": "'Asia/Tokyo'",
+        "password_encryption": "scram-sha-256",
+        "timezone": "Asia/Tokyo",
+        "log_timezone": "Asia/Tokyo",
         # To stderr, which is the journal; time and process stand there already.
-        "log_line_prefix": "'user=%u,db=%d,client=%h '",
+        "log_line_prefix": "user=%u,db=%d,client=%h ",
         "log_connections": "on",
         "log_disconnections": "on",
     }
-    return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
 
-def _connections(kept: tuple[ServiceEndpoint, ...]) -> int:
+def connections(kept: Iterable[ServiceEndpoint]) -> int:
     """Return how many connections the applications may hold (8 threads each, one per member), and 20 for people."""
     return 20 + sum(8 * len(endpoint.application) * len(endpoint.participants) for endpoint in kept)
 
 
-def _access(network: NetworkPlan, node: str) -> str:
-    lines = ["# Who is not named here does not get in.", "local all postgres peer"]
-    for endpoint in kept_by(network, node):
+def members(network: NetworkPlan, kept: Iterable[ServiceEndpoint], kind: str) -> list[str]:
+    """Return the lines of pg_hba.conf that let each application into its members' databases; ``kind`` as there."""
+    lines = []
+    for endpoint in kept:
         for name in dict.fromkeys(name_of(endpoint, member) for member in endpoint.participants):
             for application in endpoint.application:
                 address = address_of(network, application, endpoint)
-                lines.append(f'host "{name}" "{name}" {address}/32 scram-sha-256')
-    return "\n".join(lines) + "\n"
+                lines.append(f'{kind} "{name}" "{name}" {address}/32 scram-sha-256')
+    return lines
+
+
+def _settings(plan: Plan, node: str) -> str:
+    kept = kept_by(plan.network, node)
+    addresses = sorted({address_of(plan.network, node, endpoint) for endpoint in kept})
+    found = {
+        "data_directory": DATA,
+        "hba_file": f"{DIRECTORY}/pg_hba.conf",
+        "listen_addresses": ",".join(map(str, addresses)),
+        "port": str(flows.POSTGRESQL.first),
+        "max_connections": str(connections(kept)),
+        **settings(plan, node),
+    }
+    return "".join(f"{name} = {_quoted(value)}\n" for name, value in found.items())
+
+
+def _access(network: NetworkPlan, node: str) -> str:
+    lines = ["# Who is not named here does not get in.", "local all postgres peer"]
+    return "\n".join([*lines, *members(network, kept_by(network, node), "host")]) + "\n"
 
 
 def _quoted(text: str) -> str:

@@ -6,9 +6,9 @@ import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from infra.configure import application, database, files
+from infra.configure import application, cluster, database, files
 from infra.plan.model import Node, Plan
-from network.render import render_all
+from network.render import haproxy, render_all
 
 Files = Mapping[str, str]
 """Absolute path in the node → text."""
@@ -81,7 +81,8 @@ def _host_vars(plan: Plan, node: Node, rendered: Files) -> HostVars:
     load_balancer = {p: t for p, t in rendered.items() if not is_gateway and p.startswith(_OF_ENTRIES)}
     applications = {p: t for p, t in rendered.items() if p.startswith(application.DIRECTORY + "/")}
     databases = {p: t for p, t in rendered.items() if p.startswith(database.DIRECTORY + "/")}
-    elsewhere = {*gateway, *load_balancer, *applications, *databases}
+    voter = {p: t for p, t in rendered.items() if p.startswith(cluster.VOTER + "/")}
+    elsewhere = {*gateway, *load_balancer, *applications, *databases, *voter}
     variables: HostVars = {
         "ansible_host": str(plan.network.node_by_name[node.name].management.address.ip),
         "ansible_user": ACCOUNT,
@@ -101,24 +102,36 @@ def _host_vars(plan: Plan, node: Node, rendered: Files) -> HostVars:
         served = application.served_by(plan.network, node.name)
         variables["application_files"] = applications
         variables["application_endpoints"] = [endpoint.name for endpoint in served]
-    if databases:
+    if databases or voter:
         variables["database_files"] = databases
-        variables["database_cards"] = sorted(
-            {
-                plan.network.node_by_name[node.name].interface(e.segment).name
-                for e in database.kept_by(plan.network, node.name)
-            }
-        )
+        variables["database_cards"] = _database_cards(plan, node.name)
+    part_of = cluster.of(plan.network, node.name)
+    if voter and part_of is not None:
+        variables["database_voter_files"] = voter
+        variables["database_voter_data"] = cluster.voter_data(plan, node.name)
+        variables["database_voters"] = list(part_of.voters)
     return variables
 
 
+def _database_cards(plan: Plan, node: str) -> list[str]:
+    segments = {endpoint.segment for endpoint in database.kept_by(plan.network, node)}
+    part_of = cluster.of(plan.network, node)
+    segments |= {part_of.segment} if part_of is not None else set()
+    return sorted(plan.network.node_by_name[node].interface(segment).name for segment in segments)
+
+
+def _runs_database(plan: Plan, node: str) -> bool:
+    return bool(database.kept_by(plan.network, node)) or cluster.of(plan.network, node) is not None
+
+
 def _runs_load_balancer(plan: Plan, node: str) -> bool:
-    return any(node in endpoint.entry for endpoint in plan.network.endpoints)
+    is_entry = any(node in endpoint.entry for endpoint in plan.network.endpoints)
+    return is_entry or haproxy.followed(plan.network, plan.network.node_by_name[node]) is not None
 
 
 _ROLES = {
     "application": lambda plan, node: bool(application.served_by(plan.network, node)),
-    "database": lambda plan, node: bool(database.kept_by(plan.network, node)),
+    "database": _runs_database,
     "gateway": lambda plan, node: plan.node_by_name[node].role == "gateway",
     "load_balancer": _runs_load_balancer,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from infra.configure import application, database
+from infra.configure import application, cluster, database
 from infra.lab import passwords, underlay
 from infra.plan.model import Plan
 from infra.secrets import agreed
@@ -28,8 +28,11 @@ def node_secrets(plan: Plan, secrets: Secrets, node: str) -> dict[str, object]:
                 }
                 for one in database.databases_on(plan.network, node)
             ],
+            "database_certificates": cluster.certificates(plan.network, secrets, node, cluster.DATABASE_TLS),
+            "database_voter_certificates": cluster.certificates(plan.network, secrets, node, cluster.VOTER_TLS),
             "gateway_bgp_passwords": _bgp_passwords(plan, secrets, node),
             "gateway_tunnel_keys": _tunnel_keys(plan, secrets, node),
+            "load_balancer_authorities": _authorities(plan, secrets, node),
             "load_balancer_pems": _pems(plan, secrets, node),
         }
     except KeyError as missing:
@@ -83,6 +86,14 @@ def _password_files(plan: Plan, secrets: Secrets, node: str) -> dict[str, str]:
         passwords = {m: secrets.passwords[password_name(endpoint, m)] for m in endpoint.participants}
         found[application.password_path(endpoint)] = json.dumps(passwords, indent=1) + "\n"
     return found
+
+
+def _authorities(plan: Plan, secrets: Secrets, node: str) -> dict[str, str]:
+    """Return the certificate by which the node knows the servers of the database that it uses; it is no secret."""
+    used = plan.network.cluster_by_node.get(node)
+    if used is None or node not in used.applications:
+        return {}
+    return {haproxy.authority_path(used): secrets.clusters[used.name].authority.certificate_pem}
 
 
 def _pems(plan: Plan, secrets: Secrets, node: str) -> dict[str, str]:

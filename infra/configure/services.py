@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from infra.configure import application, database
+from infra.configure import application, cluster, database
 from infra.plan.model import Plan
 from network.render import render_all
 
@@ -24,6 +24,7 @@ def services(plan: Plan) -> Mapping[str, tuple[str, ...]]:
     return {
         node.name: (
             *(unit for path, unit in OF_FILES.items() if path in rendered[node.name]),
+            *(("kumiai-etcd.service",) if cluster.votes(plan.network, node.name) else ()),
             *(("kumiai-database.service",) if database.kept_by(plan.network, node.name) else ()),
             *(f"kumiai-application@{e.name}.service" for e in application.served_by(plan.network, node.name)),
         )

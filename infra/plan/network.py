@@ -44,6 +44,8 @@ from network.model import (
 )
 
 DATABASE_PORT = ports.PortRange("tcp", 5432, 5432)
+REPLICATION_PORTS = (ports.PortRange("tcp", 2379, 2380), DATABASE_PORT, ports.PortRange("tcp", 8008, 8008))
+"""Votes (etcd), PostgreSQL's replication, and the question who is the primary (Patroni)."""
 CARRIER_AS = 64600
 """AS numbers and hold time of hand-offs without declared values, which only a site of simulated hosts may have: the
 first closed network has this number, the next one the following. Private numbers (RFC 6996), with BFD."""
@@ -447,7 +449,7 @@ class Builder:
         )
 
     def _implied_flows(self) -> tuple[Flow, ...]:
-        """An office's LAN of a zone reaches its services of the same zone; applications reach their database."""
+        """What follows from the services: offices reach those of their zone, applications their database."""
         flows: list[Flow] = []
         for instance in self._instances:
             target = f"service:{instance.service}" + (f"@{instance.member}" if instance.member else "")
@@ -462,6 +464,16 @@ class Builder:
                             reason="同じ系の庁内LANから業務への通信",
                         )
                     )
+            if len(self._endpoints[instance.name].database) > 1 and instance.runs_on is None:
+                flows.append(
+                    Flow(
+                        source=target,
+                        target=target,
+                        allow=REPLICATION_PORTS,
+                        kind="replication",
+                        reason="データベースの複製と主系の選出",
+                    )
+                )
             if self._endpoints[instance.name].database:
                 flows.append(
                     Flow(

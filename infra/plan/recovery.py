@@ -17,6 +17,14 @@ APPLICATION_TARGET_S = 2.0
 GATEWAY_TARGET_S = 2.0
 LINE_TARGET_S = 3.0
 """What a member with a main and a backup line has to get."""
+DATABASE_TARGETS_S = {
+    "machine of the primary lost": 28.0,
+    "PostgreSQL of the primary crashed": 8.0,
+    "standby lost, commits wait": 10.0,
+    "planned switchover": 3.0,
+    "Patroni of the primary stands still": None,
+}
+"""What a replicated database has to meet; None: computed and told, and no target is set."""
 
 
 def compute(network: NetworkPlan, sla: Sla | None) -> tuple[Recovery, ...]:
@@ -52,6 +60,8 @@ def compute(network: NetworkPlan, sla: Sla | None) -> tuple[Recovery, ...]:
                 target_seconds=APPLICATION_TARGET_S,
             )
         )
+    if network.clusters:
+        found += _database(profile.database, told)
     if sla is not None:
         found.append(
             Recovery(
@@ -62,6 +72,18 @@ def compute(network: NetworkPlan, sla: Sla | None) -> tuple[Recovery, ...]:
             )
         )
     return tuple(found)
+
+
+def _database(database: timers.DatabaseTimers, told: str) -> Iterator[Recovery]:
+    seconds = (
+        timers.database_machine_lost_s(database),
+        timers.database_crash_s(database),
+        timers.standby_lost_s(database),
+        timers.switchover_s(database),
+        timers.patroni_frozen_s(database),
+    )
+    for (fault, target), computed in zip(DATABASE_TARGETS_S.items(), seconds, strict=True):
+        yield Recovery(layer="database", fault=f"{fault}{told}", seconds=round(computed, 2), target_seconds=target)
 
 
 def _lines(network: NetworkPlan, told: str) -> Iterator[Recovery]:

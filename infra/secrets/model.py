@@ -27,6 +27,15 @@ class Certificate:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterKeys:
+    """What the nodes of one replicated database know each other by."""
+
+    authority: Certificate
+    nodes: Mapping[str, Certificate] = dataclasses.field(repr=False)
+    """Node → its certificate, as server and as client."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Secrets:
     """All secrets of one site of a stack."""
 
@@ -40,6 +49,8 @@ class Secrets:
     passwords: Mapping[str, str] = dataclasses.field(repr=False)
     """``database/<endpoint>/<member>`` → the password of that member's database role; ``line/…`` and ``tunnel/…``: what
     a person stored (`agreed`)."""
+    clusters: Mapping[str, ClusterKeys] = dataclasses.field(default_factory=dict, repr=False)
+    """Replicated database → its keys."""
 
 
 def dump(secrets: Secrets) -> str:
@@ -53,12 +64,20 @@ def parse(text: str) -> Secrets:
         document = json.loads(text)
         if document.pop("format") != 1:
             raise ValueError
+        document.setdefault("clusters", {})  # stacks without a replicated database may have been written before
         return Secrets(
             station=KeyPair(**document["station"]),
             hosts={name: KeyPair(**pair) for name, pair in document["hosts"].items()},
             ca=Certificate(**document["ca"]),
             services={name: Certificate(**item) for name, item in document["services"].items()},
             passwords=dict(document["passwords"]),
+            clusters={
+                name: ClusterKeys(
+                    authority=Certificate(**keys["authority"]),
+                    nodes={node: Certificate(**pair) for node, pair in keys["nodes"].items()},
+                )
+                for name, keys in document["clusters"].items()
+            },
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise errors.InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from infra.declaration.model import NodeRole, Service
+from network.model import VOTERS
 
 SHORT_ROLE: dict[str, str] = {"application": "ap", "database": "db", "load_balancer": "lb", "witness": "wt"}
 
@@ -60,8 +61,8 @@ def node_names(instance: Instance, role: NodeRole, count: int) -> tuple[str, ...
 def node_wishes(instance: Instance, service: Service) -> tuple[NodeWish, ...]:
     """Return the machines of ``instance``, in the order of roles and numbers.
 
-    The nodes of one role form a replica set. The voters of a database pair form another one across roles: the two
-    databases and the declared witness, or else the first application node, which carries the third vote.
+    The nodes of one role form a replica set. The voters of a replicated database form another one across roles: three
+    databases, or two and the declared witness, or else the first application node, which carries the third vote.
     """
     voters = _voters(instance, service)
     wishes: list[NodeWish] = []
@@ -98,4 +99,5 @@ def _voters(instance: Instance, service: Service) -> frozenset[str]:
     if database is None or database.count < 2:
         return frozenset()
     third: NodeRole = "witness" if "witness" in service.nodes else "application"
-    return frozenset((*node_names(instance, "database", database.count), *node_names(instance, third, 1)))
+    voters = (*node_names(instance, "database", database.count), *node_names(instance, third, 1))
+    return frozenset(voters[:VOTERS])

@@ -134,6 +134,12 @@ HOSTS = (
         'to: ▶"08:30"',
         "the calendar closes at 08:30, which is not after 08:30",
     ),
+    wrong(
+        "a recovery time that the timers of a layer cannot meet",
+        "recovery_hours: 24",
+        "recovery_hours: ▶0.005",
+        "the layer database serves again after 43.0 s at worst, by its timers; 18 s are declared, so declare a longer time",
+    ),
     Wrong(
         "two data centers to choose from",
         ((SITE, SITE + SECOND_SITE), ("  - id: juki\n", "  - ▶id: juki\n"), ("  - id: zaimu\n", "  - ▶id: zaimu\n")),

@@ -19,7 +19,7 @@ import pytest
 import infra.plan
 from infra import process
 from infra.drills import client
-from infra.secrets import generate
+from infra.secrets import authority, generate
 from tests.network.render import demo
 
 NOW = datetime.datetime(2026, 4, 1, tzinfo=datetime.UTC)
@@ -33,7 +33,7 @@ class System(http.server.ThreadingHTTPServer):
     def __init__(self, folder: pathlib.Path) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         now = datetime.datetime.now(tz=datetime.UTC)
-        self.authority = generate.authority("test", now)
+        self.authority = authority.authority("test", now)
         network = infra.plan.compute(demo.STACK, demo.AS_OF).plan.network
         endpoint = network.endpoints[0]
         here = dataclasses.replace(network.vip_by_name[endpoint.vip], address=ipaddress.IPv4Interface("127.0.0.1/8"))
@@ -126,7 +126,7 @@ def test_a_connection_that_was_closed_is_told_and_opened_anew(system: System) ->
 
 
 def test_a_business_system_with_a_foreign_certificate_is_not_written_to(system: System) -> None:
-    system.authority = generate.authority("another", NOW)
+    system.authority = authority.authority("another", NOW)
     orders = {
         "address": "127.0.0.1", "port": system.server_address[1], "path": "/", "run": "r", "limit_s": 0.3,
         "authority": system.authority.certificate_pem, "knock_s": 0.05, "write_s": 0,

@@ -309,6 +309,31 @@ def test_recovery_of_gateways_and_lines_follows_the_timers(profile: str, seconds
     assert "line" not in {r.layer for r in built(alone).plan.recovery}, "one line alone recovers by nothing"
 
 
+@pytest.mark.parametrize(
+    ("profile", "seconds"),
+    [
+        # lock 20 s + election 2 × 1 s + its extension 1 s + etcd's look 0.5 s + dead member asked 2 s + promotion 1 s
+        # + HAProxy 0.5 s + 1 s; loop 3 s + 0.5 s + 2 s + 1 s + 1.5 s; 4 s + 3 s + 0.5 s + 0.5 s; 0.5 s + 1 s + 1.5 s
+        ("standard", (28.0, 8.0, 8.0, 3.0, 43.0)),  # the watchdog's 15 s before the 28 s
+        ("emulated", (67.5, 18.5, 18.5, 12.0, 97.5)),
+    ],
+)
+def test_recovery_of_a_replicated_database_follows_the_timers(profile: str, seconds: tuple[float, ...]) -> None:
+    one = {"vcpus": 1, "memory_gib": 1, "disk_gib": 1}
+    nodes = {"application": {"count": 1, **one}, "database": {"count": 2, **one}}
+    availability = {"spare_hosts": 0, "timers": profile}
+    declared = factory.declaration(1, services=[factory.service("zaimu", nodes=nodes)], availability=availability)
+    found = [r for r in built(declared).plan.recovery if r.layer == "database"]
+    assert tuple(r.seconds for r in found) == seconds
+    assert [r.target_seconds for r in found] == [28.0, 8.0, 10.0, 3.0, None]
+    if profile == "standard":
+        assert all(r.seconds <= r.target_seconds for r in found if r.target_seconds is not None)
+    single = factory.declaration(1, services=[factory.service("zaimu")])
+    assert not [r for r in built(single).plan.recovery if r.layer == "database"], (
+        "of a single server nothing is promised"
+    )
+
+
 def test_a_full_supernet_says_which_segment_has_no_room() -> None:
     declared = factory.declaration(addressing={"supernet": "172.16.0.0/27"})
     with pytest.raises(InputError, match=r"segment dc1-m1-lgwan: no free /26 is left in the supernet 172\.16\.0\.0/27"):

@@ -5,7 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 
-from infra.declaration.checks import capacity, flows, handoffs, hosts, lines, members, prefixes, references, services
+from infra.declaration.checks import (
+    capacity,
+    flows,
+    handoffs,
+    hosts,
+    lines,
+    members,
+    prefixes,
+    recovery,
+    references,
+    services,
+)
 from infra.declaration.checks.references import Ids
 from infra.declaration.findings import Problem
 from infra.declaration.model import Declaration
@@ -33,6 +44,7 @@ RULES: tuple[Rule, ...] = (
     Rule(hosts.check_timers, frozenset({"availability"})),
     Rule(hosts.check_zone_separation, frozenset({"availability"})),
     Rule(hosts.check_sla, frozenset({"sla"})),
+    Rule(recovery.check_recovery, frozenset({"sla", "availability"})),
     Rule(prefixes.check_families, frozenset({"addressing"})),
     Rule(prefixes.check_offices),
     Rule(prefixes.check_members, frozenset({"lines", "translations", "availability"})),

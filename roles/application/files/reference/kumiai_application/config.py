@@ -18,6 +18,12 @@ class Database:
     name: str
     user: str
     password: str = dataclasses.field(repr=False)
+    hostaddr: str | None = None
+    """Where the server is, when ``host`` is only the name that its certificate shows."""
+    sslmode: str = "prefer"
+    """As libpq names it; ``prefer`` is libpq's own default."""
+    sslrootcert: str | None = None
+    """File with the certificate that the server's one must be signed by."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

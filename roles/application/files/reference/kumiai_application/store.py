@@ -156,6 +156,9 @@ class Store:
         database = member.database
         connection = psycopg2.connect(
             host=database.host,
+            hostaddr=database.hostaddr,
+            sslmode=database.sslmode,
+            sslrootcert=database.sslrootcert,
             port=database.port,
             dbname=database.name,
             user=database.user,
