@@ -79,15 +79,20 @@ def audit_declared(plan: Plan, models: Mapping[str, zones.SecurityModel]) -> Aud
 
 @_without_collecting()
 def audit_rules(
-    plan: Plan, listings: Mapping[str, Listing], level: Level = "rendered", now: datetime.datetime | None = None
+    plan: Plan,
+    listings: Mapping[str, Listing],
+    level: Level = "rendered",
+    now: datetime.datetime | None = None,
+    drift: Iterable[Violation] = (),
 ) -> Audit:
     """Compare the rules of every machine with the plan; a machine without a listing is a finding.
 
     ``now`` is the moment for which rules with a time are judged; without it, they may hold or not.
-    ``listings`` may hold names that the plan does not know: those are findings too.
+    ``listings`` may hold names that the plan does not know: those are findings too. ``drift`` is what was found on the
+    machines besides their rules.
     """
     topology, allowed = Topology(plan.network), declared.declared(plan.network)
-    violations: list[Violation] = list(_unresolved(allowed, level))
+    violations: list[Violation] = [*_unresolved(allowed, level), *drift]
     filtered: dict[str, Filtered] = {}
     for name, machine in topology.machines.items():
         listing = listings.get(name)
@@ -122,6 +127,13 @@ def audit_rules(
     inputs = {name: listing.digest for name, listing in sorted(listings.items()) if listing.digest}
     found = pairs.of_rules(topology, filtered, allowed.allowed)
     return _audit(plan, level, topology, found, violations, missing, unused, examined, inputs)
+
+
+def audit_probes(
+    plan: Plan, found: Sequence[Pair], violations: Sequence[Violation], missing: Sequence[Missing], examined: Examined
+) -> Audit:
+    """Return the level of packets that were really sent; ``found`` are the pairs between which some were answered."""
+    return _audit(plan, "probe", Topology(plan.network), found, violations, missing, (), examined, {})
 
 
 def _audit(  # noqa: PLR0917 - all that an audit is made of

@@ -279,7 +279,8 @@ class Audit:
     @property
     def verdict(self) -> Verdict:
         """``pass`` when something was examined, nothing forbidden passes and everything declared does."""
-        looked = self.examined.pairs > 0 and (self.level == "declared" or self.examined.rules > 0)
+        by_level = {"declared": self.examined.pairs, "probe": self.examined.probes}
+        looked = self.examined.pairs > 0 and by_level.get(self.level, self.examined.rules) > 0
         return "pass" if looked and not self.violations and not self.missing else "fail"
 
     @functools.cached_property

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from infra.audit.model import Audit, Change, Listing
     from infra.plan.model import Plan
 
-LevelName = Literal["declared", "rendered", "all"]
+LevelName = Literal["declared", "rendered", "live", "probe", "all"]
+LEVELS: tuple[LevelName, ...] = ("declared", "rendered", "live", "probe")
 _EARLIER_S = 30.0
 
 
@@ -24,9 +25,13 @@ def command(
     stack: common.StackArgument,
     *,
     level: Annotated[
-        LevelName,
-        typer.Option("--level", help="What to compare: the declaration with the domain's rules, rule files with it."),
-    ] = "all",
+        LevelName | None,
+        typer.Option(
+            "--level",
+            help="The declaration with the domain's rules; rule files, running machines, real packets with it; or all. "
+            "Default: the first two, which need no machines.",
+        ),
+    ] = None,
     rendered: Annotated[
         pathlib.Path | None,
         typer.Option("--rendered", metavar="DIR", help="Rule files DIR/NODE/etc/nftables.conf from anywhere."),
@@ -62,7 +67,7 @@ def command(
     if rendered is not None and not rendered.is_dir():
         raise InputError(f"--rendered {rendered}: no such folder")
     plan = infra.plan.compute(stack_file, day).plan
-    levels = ("declared", "rendered") if level == "all" else (level,)
+    levels = LEVELS if level == "all" else LEVELS[:2] if level is None else (level,)
     audits = [_audit(plan, stack_file, name, rendered) for name in levels]
     if as_json:
         common.print_json(document.document(audits[0]) if len(audits) == 1 else document.together(audits))
@@ -144,7 +149,35 @@ def _audit(plan: Plan, stack_file: pathlib.Path, level: str, folder: pathlib.Pat
     if level == "declared":
         models = {member.id: member.model for member in load(stack_file).members}
         return check.audit_declared(plan, models)
+    if level == "live":
+        return _live(plan, stack_file)
+    if level == "probe":
+        return _probe(plan, stack_file)
     return check.audit_rules(plan, _listings(plan, folder), now=datetime.datetime.now(tz=datetime.UTC))
+
+
+def _live(plan: Plan, stack_file: pathlib.Path) -> Audit:
+    import datetime
+
+    from infra.live import fetch, level
+    from infra.operations import shell, verify
+    from infra.operations.run import Request
+    from infra.secrets import store
+
+    request = Request(stack_file=stack_file, as_of=plan.as_of)
+    found = [finding for site in plan.sites for finding in verify.verify_site(plan, site, request).findings]
+    with shell.open_shell(plan, {site: store.load(stack_file, site) for site in plan.sites}) as opened:
+        machines = fetch.fetch(plan, opened)
+    return level.audit(plan, machines, found, datetime.datetime.now(tz=datetime.UTC))
+
+
+def _probe(plan: Plan, stack_file: pathlib.Path) -> Audit:
+    from infra.operations import shell
+    from infra.probes import level, run
+    from infra.secrets import store
+
+    with shell.open_shell(plan, {site: store.load(stack_file, site) for site in plan.sites}) as opened:
+        return level.audit(plan, run.run(plan, opened))
 
 
 def _listings(plan: Plan, folder: pathlib.Path | None) -> dict[str, Listing]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent import futures
 from ipaddress import IPv4Address, IPv4Network
@@ -19,6 +20,7 @@ from network.errors import OperationError
 PROGRAM = pathlib.Path(on_node.__file__)
 LIMIT_S = 120.0
 AT_ONCE = 8
+DORMANT = re.compile(r"^table (\S+ \S+) \{.*\n\tflags [^\n]*dormant", re.MULTILINE)
 KERNEL_RULES = frozenset(f"from all lookup {table}" for table in ("local", "main", "default"))
 
 
@@ -43,6 +45,7 @@ def parse(node: str, said: Mapping[str, Any]) -> Live:
     return Live(
         node=node,
         rules=said["rules"],
+        dormant=tuple(DORMANT.findall(said["terse"])),
         addresses={
             card["ifname"]: frozenset(
                 f"{a['local']}/{a['prefixlen']}"

@@ -40,7 +40,9 @@ class Live:
 
     node: str
     rules: str
-    """The rule set, as ``nft -j list ruleset`` prints it."""
+    """The rule set, as ``nft -n -j list ruleset`` prints it."""
+    dormant: tuple[str, ...]
+    """Tables whose rules are not in force."""
     addresses: Mapping[str, frozenset[str]]
     """Card → addresses with their length, without link-local ones of IPv6."""
     routes: tuple[LiveRoute, ...]

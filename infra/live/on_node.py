@@ -1,13 +1,15 @@
 """What a machine's network is now: ``on_node.py``, as root, with nothing but Python, and without changing anything.
 
-stdout: ``{"rules", "addresses", "routes", "policies", "listening", "forwards", "units"}``: the rule set as ``nft -j``
-prints it, addresses, routes of all tables and policy rules as ``ip -j`` prints them, sockets that take connections
-(``[protocol, address, port, program]``), whether the kernel forwards, and the state of the units in ``sys.argv``.
+stdout: ``{"rules", "terse", "addresses", "routes", "policies", "listening", "forwards", "units"}``: the rule set as
+``nft -n -j`` prints it, and as text without elements, since nftables 1.0.6 does not say in JSON that a table sleeps;
+addresses, routes of all tables and policy rules as ``ip -j`` prints them; sockets that take connections (``[protocol,
+address, port, program]``); whether the kernel forwards; the state of the units in ``sys.argv``.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -19,7 +21,8 @@ PROGRAM = re.compile(r'\(\("([^"]*)"')
 
 def said(*argv: str, check: bool = True) -> str:
     """Return what a program prints; with ``check`` the failure of the program ends this one."""
-    return subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=check).stdout
+    utc = {**os.environ, "TZ": "UTC"}  # rules with a time are listed in the time zone of who asks
+    return subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=check, env=utc).stdout
 
 
 def listening() -> list[tuple[str, str, int, str]]:
@@ -44,7 +47,8 @@ if __name__ == "__main__":
     print(
         json.dumps(
             {
-                "rules": said("nft", "-j", "list", "ruleset"),
+                "rules": said("nft", "-n", "-j", "list", "ruleset"),
+                "terse": said("nft", "-t", "list", "ruleset"),
                 "addresses": json.loads(said("ip", "-j", "address", "show")),
                 "routes": json.loads(said("ip", "-j", "-4", "route", "show", "table", "all")),
                 "policies": json.loads(said("ip", "-j", "-4", "rule", "show")),

@@ -51,6 +51,7 @@ def said(node: NetworkNode, *, holds: bool) -> dict[str, Any]:
                 ]
     return {
         "rules": "{}",
+        "terse": "table inet kumiai {\n\tset a {\n\t}\n}\n",
         "addresses": [{"ifname": "lo", "addr_info": []}, *cards],
         "routes": routes,
         "policies": [
@@ -84,6 +85,12 @@ def live_of(name: str) -> Live:
 
 def test_machines_as_planned_have_no_finding() -> None:
     assert judge.judge(NETWORK, all_live()) == ()
+
+
+def test_a_table_that_sleeps_is_known() -> None:
+    words = {**said(NETWORK.node_by_name[NODE], holds=True), "terse": "table inet kumiai {\n\tflags dormant\n}\n"}
+    assert parse(NODE, words).dormant == ("inet kumiai",)
+    assert live_of(NODE).dormant == ()
 
 
 def test_a_machine_that_could_not_be_read_is_a_finding() -> None:
