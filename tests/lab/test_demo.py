@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from lxml import etree
@@ -240,16 +240,14 @@ class Hypervisors:
         host = virsh.hypervisors(self.plan, self.plan.node_by_name[node].site)[self.plan.node_by_name[node].host]
         card = self.plan.network.node_by_name[node].interfaces[1]
         domain = names.domain(NAME, node)
-        (found,) = host.domain_xml(domain).xpath("devices/interface[mac/@address=$mac]", mac=card.mac)
+        cards = host.domain_xml(domain).xpath("devices/interface[mac/@address=$mac]", mac=card.mac)
+        (found,) = cast("list[etree._Element]", cards)
 
         def plug(segment: str) -> None:
-            source = found.find("source")
-            for key in list(source.attrib):
-                del source.attrib[key]
-            source.set("network", names.network(NAME, segment))
-            for gone in ("target", "alias"):
+            for gone in ("source", "target", "alias"):
                 for element in found.findall(gone):
                     found.remove(element)
+            etree.SubElement(found, "source", network=names.network(NAME, segment))
             file = self.place.folder / "card.xml"
             file.write_bytes(etree.tostring(found))
             host.call("update-device", domain, str(file), "--live")
