@@ -139,8 +139,6 @@ class _After:
 
     def __init__(self, plan: Plan, nodes: frozenset[str], lines: frozenset[str]) -> None:
         self._plan, self._nodes, self._lines = plan, nodes, lines
-        # Only what the plan promises a recovery for takes over by itself.
-        self._database_takes_over = next((r for r in plan.recovery if r.layer == "database"), None)
         self._links = tuple(_links(plan.network.flows))
 
     def effects(self) -> tuple[Effect, ...]:
@@ -197,28 +195,20 @@ class _After:
     def _database(self, endpoint: ServiceEndpoint) -> Iterator[Reason]:
         """Yield what the data says.
 
-        One machine keeps the data, the first of the database nodes. A second one takes over only where the plan
-        promises that (a recovery of layer ``database``) and two of the three votes are left.
+        Without a cluster one machine keeps it; with one, another takes over while most of the votes are left.
         """
-        nodes = flows.database_nodes(endpoint)
+        cluster = next((one for one in self._plan.network.clusters if endpoint in one.endpoints), None)
+        nodes = cluster.databases if cluster else flows.database_nodes(endpoint)[:1]
         gone = [node for node in nodes if node in self._nodes]
-        if len(nodes) < 2 or self._database_takes_over is None:
-            if nodes == endpoint.application:
-                return  # one machine is all there is, and its loss is told already
-            if nodes[0] in gone:
+        if cluster is None:
+            if gone and nodes != endpoint.application:  # else it is told already that the one machine is lost
                 yield Reason(
                     state="stops",
                     text=f"its data is on {nodes[0]} alone, which is lost",
                     text_ja=f"データは {nodes[0]} だけにあり、これを失う",
                 )
-            elif gone:
-                yield Reason(
-                    state="degrades",
-                    text=f"the place of the second database is lost: {_list(gone)}",
-                    text_ja=f"二台目のデータベースサーバーを失う: {_list(gone)}",
-                )
             return
-        voters = (*nodes, *(endpoint.witness or endpoint.application[:1]))
+        voters = cluster.voters
         votes = [node for node in voters if node not in self._nodes]
         if len(gone) == len(nodes):
             yield Reason(
@@ -238,7 +228,7 @@ class _After:
                 text=f"database {_list(node for node in nodes if node not in gone)} alone: {_list(gone)} lost",
                 text_ja=f"データベースサーバー {_list(node for node in nodes if node not in gone)} だけで続ける: "
                 f"{_list(gone)} を失う",
-                gap_s=round(self._database_takes_over.seconds, 2),
+                gap_s=round(timers.database_machine_lost_s(self._plan.network.timers.database), 2),
             )
         elif len(votes) < len(voters):
             lost = _list(node for node in voters if node in self._nodes)
