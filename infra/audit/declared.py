@@ -13,13 +13,15 @@ from ipaddress import IPv4Address, IPv4Network
 
 from infra.audit.model import FlowReference
 from network import endpoints, ports, service_ports
-from network.model import Flow, NetworkNode, NetworkPlan, ServiceEndpoint, shown
+from network.model import Cluster, Flow, NetworkNode, NetworkPlan, ServiceEndpoint, shown
 
-IMPLIED = frozenset({"office_access", "database", "load_balancing", "management", "routing", "pair"})
+IMPLIED = frozenset({"office_access", "database", "replication", "load_balancing", "management", "routing", "pair"})
 """Kinds of flows that follow from the plan; all others are exceptions of the stack file."""
 HOP_LIMIT = 255
 """A packet that arrives with it was sent on the same segment (RFC 5881, 5; RFC 9568, 5.1.1.3)."""
 _SSH, _NTP, _POSTGRESQL, _BGP, _BFD, _SYNC = 22, 123, 5432, 179, 3784, 3780
+_VOTES, _VOTERS, _PRIMARY = 2379, 2380, 8008
+"""etcd asked, etcd among themselves, and where Patroni says who is the primary."""
 _VRRP = 112
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
 
@@ -122,12 +124,14 @@ class _Reader:
         """Return all of it, each once."""
         allowed: list[Allowed] = []
         for flow in self._network.flows:
-            if flow.kind in {"database", "load_balancing", "management"}:
+            if flow.kind in {"database", "replication", "load_balancing", "management"}:
                 continue  # from nodes, below
             allowed += self._of(flow)
         application = service_ports.application_ports(self._network)
         for endpoint in self._network.endpoints:
             allowed += self._inside(endpoint, application[endpoint.name])
+        for cluster in self._network.clusters:
+            allowed += self._replicated(cluster)
         for node in self._network.nodes:
             allowed += self._management(node)
             if node.role == "gateway":
@@ -228,6 +232,22 @@ class _Reader:
                         self._address(target, endpoint.segment),
                         ("tcp", number),
                     )
+
+    def _replicated(self, cluster: Cluster) -> Iterator[Allowed]:
+        """What the servers and voters of a replicated database say to each other, and who looks for the primary."""
+        servers, voters = set(cluster.databases), set(cluster.voters)
+        steps = (
+            (servers, servers, _POSTGRESQL, "データベースの複製"),
+            (servers | set(cluster.applications), servers, _PRIMARY, "主系の確認"),
+            (servers | voters, voters, _VOTES, "投票者への問合せ"),
+            (voters, voters, _VOTERS, "投票者の間の合意"),
+        )
+        for sources, targets, number, reason in steps:
+            flow = _implied(f"service:{cluster.name}", f"service:{cluster.name}", "replication", reason)
+            for source, target in itertools.product(sorted(sources), sorted(targets)):
+                if source != target:
+                    here, there = (self._address(node, cluster.segment) for node in (source, target))
+                    yield _single(flow, cluster.segment, here, there, ("tcp", number))
 
     def _management(self, node: NetworkNode) -> Iterator[Allowed]:
         station = self._network.stations[node.site].ip
