@@ -134,7 +134,8 @@ def _network(plan: Plan, progress: Progress) -> tuple[State, list[str]]:
     others = tuple(one for one in known.processes if not _of_network(one.name))
     # A router that is no longer drawn went with its namespace, unless somebody had deleted that under its feet.
     processes.end(one for one in known.processes if one not in (*others, *charons, *running))
-    known = dataclasses.replace(known, processes=(*others, *charons, *running))
+    # In the order in which they were started first: a second run then writes the same file.
+    known = dataclasses.replace(known, processes=(*charons, *running, *others))
     state_file.save(known)
     return known, [*changes, *(f"{name}: started" for name in (*joined, *started))]
 

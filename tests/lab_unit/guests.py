@@ -67,6 +67,9 @@ def guest(plan: Plan, node: str, *segments: str) -> Iterator[str]:
             process.run("ip", "-n", name, "link", "set", f"eth{number}", "up")
         yield name
     finally:
+        # The kernel takes a namespace apart later on, and with it the taps, whose names the next guest needs.
+        for number in range(len(segments)):
+            process.probe("ip", "-n", host, "link", "del", f"t{node}{number}")
         process.run("ip", "netns", "del", name)
 
 
