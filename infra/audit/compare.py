@@ -24,6 +24,7 @@ from infra.audit.model import (
     UnusedRule,
     Violation,
     ViolationKind,
+    protocol_name,
 )
 from infra.audit.nft import evaluate
 from infra.audit.nft.model import Match, Rewrite, Rule
@@ -49,7 +50,6 @@ from infra.audit.packets import (
 from infra.audit.topology import Topology
 
 _STATES: Mapping[int, State] = {0: "new", 1: "established", 2: "related", 3: "invalid", 4: "untracked"}
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,7 +287,7 @@ def concrete(values: Mapping[int, int]) -> Packet:
     family = values.get(FAMILY, 0)
     with_ports = protocol in {6, 17}
     return Packet(
-        protocol=_PROTOCOLS.get(protocol, str(protocol)),
+        protocol=protocol_name(protocol),
         source=address(family, values.get(SOURCE, 0)),
         destination=address(family, values.get(DESTINATION, 0)),
         port=values.get(PORT, 0) if with_ports else None,

@@ -41,6 +41,14 @@ ViolationKind = Literal[
 ]
 
 
+_PROTOCOL_NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
+
+
+def protocol_name(number: int) -> str:
+    """Return what findings call a protocol: its name, or its number where it has none here."""
+    return _PROTOCOL_NAMES.get(number, str(number))
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Packet:
     """One concrete packet."""

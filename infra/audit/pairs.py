@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from infra.audit import expected, packets
 from infra.audit.declared import Allowed
 from infra.audit.filters import Filtered
-from infra.audit.model import FlowReference, Pair, Passing
+from infra.audit.model import FlowReference, Pair, Passing, protocol_name
 from infra.audit.model import PacketRange as Range
 from infra.audit.nft import evaluate
 from infra.audit.nft.keys import ICMP
@@ -36,7 +36,6 @@ from infra.audit.packets import (
 )
 from infra.audit.topology import Machine, Topology
 
-_NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
 _Found = dict[tuple[str, str], dict[tuple[Allowed | None, tuple[str, ...]], set[Range]]]
 
 
@@ -286,7 +285,7 @@ def _range(box: Mapping[int, Interval], family: int, source: Interval) -> Range:
     last = packets.V4_LAST if family == IPV4 else packets.V6_LAST
     field = ICMP_TYPE if protocols == (ICMP, ICMP) else PORT
     return Range(
-        protocol=_NAMES.get(protocols[0], str(protocols[0]))
+        protocol=protocol_name(protocols[0])
         if protocols[0] == protocols[1]
         else "any"
         if protocols == (0, 255)

@@ -13,6 +13,7 @@ import rich.console
 import typer
 
 from network import errors
+from network.clock import JST
 
 
 def _console(*, stderr: bool) -> rich.console.Console:
@@ -50,7 +51,7 @@ def stack_file(text: str) -> pathlib.Path:
 def as_of_date(text: str | None) -> datetime.date:
     """Return the day of ``--as-of``; this is the only place that reads the clock for it."""
     if text is None:
-        return datetime.datetime.now(tz=datetime.timezone(datetime.timedelta(hours=9), "JST")).date()
+        return datetime.datetime.now(tz=JST).date()
     try:
         return datetime.date.fromisoformat(text)
     except ValueError:

@@ -196,13 +196,13 @@ def _say_next(links: Links, what: str, why: str) -> None:
 
 
 def _now() -> datetime.datetime:
-    from infra.declaration.links import JST
+    from network.clock import JST
 
     return datetime.datetime.now(tz=JST).replace(second=0, microsecond=0)
 
 
 def _moment(text: str) -> datetime.datetime:
-    from infra.declaration.links import JST
+    from network.clock import JST
     from network.errors import InputError
 
     try:

@@ -15,6 +15,7 @@ def command(stack: common.StackArgument, as_of: common.AsOfOption = None, as_jso
     from infra.declaration import links as links_file
     from infra.declaration import queries
     from infra.declaration.load import load_located
+    from network.clock import JST
     from network.errors import OperationError
 
     path = common.stack_file(stack)
@@ -27,7 +28,7 @@ def command(stack: common.StackArgument, as_of: common.AsOfOption = None, as_jso
     ]
     links = links_file.load(path, declaration)
     lines = [f"{path}:{place[0]}:{place[1]}: {message}" for place, message in expired]
-    now = datetime.datetime.now(tz=links_file.JST)
+    now = datetime.datetime.now(tz=JST)
     lines += [str(links.finding(index, links.overdue_words(link))) for index, link in links.overdue(now)]
     if as_json:
         common.print_json({"format": 1, "file": str(path), "as_of": day.isoformat(), "expired": lines})

@@ -23,8 +23,8 @@ from infra.declaration.findings import DeclarationError, Finding, Path, Problem
 from infra.declaration.load import read
 from infra.declaration.model import Declaration, Flow
 from infra.declaration.scalars import Id, Moment, Text
+from network.clock import JST
 
-JST = datetime.timezone(datetime.timedelta(hours=9), "JST")
 HEADER = "# Written by `kumiai link`: commit it, do not edit it. Closed links stay as evidence.\n"
 
 _MOMENTS = ("opened_at", "until", "closed_at")

@@ -12,6 +12,7 @@ from infra.declaration.load import load as load_declaration
 from infra.plan import build as builder
 from infra.plan import lock as lock_file
 from infra.plan.model import Plan
+from network.clock import JST
 from network.errors import InputError
 
 __all__ = ["Computed", "Plan", "compute", "current", "pin_images"]
@@ -37,7 +38,7 @@ def compute(stack_file: pathlib.Path, as_of: datetime.date, now: datetime.dateti
     loaded = load_declaration(stack_file)
     lock = lock_file.load(stack_file)
     links = links_file.load(stack_file, loaded)
-    now = now or datetime.datetime.now(tz=links_file.JST)
+    now = now or datetime.datetime.now(tz=JST)
     built = builder.build(stack_file.stem, loaded, lock, as_of, time.perf_counter, links=links.open(as_of, now))
     overdue = tuple(links.overdue_words(link) for _, link in links.overdue(now))
     if overdue:

@@ -14,6 +14,7 @@ from infra.resources import seeds
 from infra.resources.components import Surroundings
 from infra.secrets.model import Secrets
 from network import errors
+from network.clock import JST
 
 ALLOW_DATA_LOSS = "KUMIAI_ALLOW_DATA_LOSS"
 """Nodes whose volumes this run may replace or delete, with commas; ``*`` for all."""
@@ -72,7 +73,7 @@ def names_in(text: str) -> frozenset[str]:
 
 def today() -> datetime.date:
     """Return the day in Japan, where the plans are for."""
-    return datetime.datetime.now(tz=datetime.timezone(datetime.timedelta(hours=9), "JST")).date()
+    return datetime.datetime.now(tz=JST).date()
 
 
 def keep_own(image: Image) -> None:

@@ -18,13 +18,13 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
 
 from network import flows, gateways, ports
+from network.clock import JST
 from network.model import NetworkNode, NetworkPlan, shown
 from network.render import conntrackd, frr, ipsec, keepalived, spans
 from network.render.templating import lay_out
 
 RULES = "/etc/nftables.conf"
 UNIT = "/etc/systemd/system/nftables.service.d/50-kumiai.conf"
-JST = datetime.timezone(datetime.timedelta(hours=9), "JST")
 COMMENT_BYTES = 127
 """nftables refuses a longer comment."""
 

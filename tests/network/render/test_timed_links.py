@@ -18,14 +18,15 @@ from typing import Any
 
 import pytest
 
-from infra.declaration.links import JST, Link
+from infra.declaration.links import Link
 from infra.declaration.model import Declaration
 from infra.plan import build as builder
 from infra.plan.lock import Lock
 from infra.process import run
 from network import flows, ports, render
+from network.clock import JST
 from network.model import NetworkPlan
-from network.render import nftables, spans
+from network.render import spans
 from tests.network.render.kernel import ACK, RST, SYN_ACK, Machine, Packet, machine
 from tests.network.render.test_rules_in_kernel import FORGET, RULES, UNIT, needs_root
 from tests.plan import factory
@@ -183,4 +184,4 @@ def test_what_is_open_for_longer_does_not_end() -> None:
     )
     assert spans.beyond([early], [always, late]) == (dataclasses.replace(early, ports=ports.PortRange("tcp", 94, 95)),)
     assert spans.beyond([late], [always]) == (late,)
-    assert nftables.JST.utcoffset(None) == JST.utcoffset(None)
+    assert JST.utcoffset(None) == datetime.timedelta(hours=9)
