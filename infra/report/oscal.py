@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from infra.audit.model import Audit, Control, Missing, Violation
+from network.clock import JST
 from network.errors import EnvironmentLackError
 
 Document = dict[str, Any]
@@ -25,7 +26,6 @@ VERSION = "1.2.1"
 MISSING = "OSCAL needs the optional package compliance-trestle: install Kumiai with its extra, kumiai[oscal]"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:kumiai:audit")
 _PROPERTIES = "urn:kumiai:audit"
-_JST = datetime.timezone(datetime.timedelta(hours=9), "JST")
 _PREFIXES = {
     "NIST SP 800-53 Rev. 5": "",
     "ISO/IEC 27017:2015": "iso27017-",
@@ -193,7 +193,7 @@ def _property(name: str, value: str) -> Document:
 
 def _moment(audit: Audit) -> str:
     """Return the beginning of the day of the audit: a clock would make every run another document."""
-    return datetime.datetime.combine(audit.as_of, datetime.time(), tzinfo=_JST).isoformat()
+    return datetime.datetime.combine(audit.as_of, datetime.time(), tzinfo=JST).isoformat()
 
 
 def _uuid(*parts: str) -> str:
