@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 
-from network import flows, ports, service_ports
+from network import flows, ports, service_ports, timers
 from network.model import NetworkNode, NetworkPlan, ServiceEndpoint
 from network.render import spans
 from network.render.keepalived import CHECK_PORT
@@ -45,7 +45,15 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
     if not entries:
         return {}
     profile = resolution.network.timers
-    return {PATH: lay_out("haproxy.cfg.j2", node=node, entries=entries, check_port=CHECK_PORT, timers=profile)}
+    text = lay_out(
+        "haproxy.cfg.j2",
+        node=node,
+        entries=entries,
+        check_port=CHECK_PORT,
+        timers=profile,
+        silence_ms=int(timers.backend_silence_s(profile) * 1000),
+    )
+    return {PATH: text}
 
 
 def entry(resolution: flows.Resolution, endpoint: ServiceEndpoint) -> Entry:
