@@ -178,6 +178,14 @@ def backend_detection_s(timers: Timers) -> float:
     return timers.backend_fall * (timers.backend_check_s + timers.backend_check_timeout_s)
 
 
+def backend_silence_s(timers: Timers) -> float:
+    """Return how long a backend may leave packets of a request unacknowledged until it counts as lost (RFC 5482).
+
+    A machine that only stands still for a moment acknowledges later; it may take as long as with failed checks.
+    """
+    return timers.backend_fall * timers.backend_check_timeout_s
+
+
 def line_recovery_s(timers: Timers, *, bfd: bool, hold_s: int | None) -> float:
     """Return the longest time until traffic takes the other line: detection (RFC 5880, 6.8.4) and the new route."""
     detection = timers.bfd_multiplier * timers.bfd_interval_ms / 1000 if bfd else float(hold_s or HOLD_S)

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 
-from network import flows, ports, service_ports
+from network import flows, ports, service_ports, timers
 from network.model import Cluster, NetworkNode, NetworkPlan, ServiceEndpoint
 from network.render import spans
 from network.render.keepalived import CHECK_PORT
@@ -59,12 +59,14 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
     database = followed(resolution.network, node)
     if not entries and database is None:
         return {}
+    profile = resolution.network.timers
     text = lay_out(
         "haproxy.cfg.j2",
         node=node,
         entries=entries,
         check_port=CHECK_PORT,
-        timers=resolution.network.timers,
+        timers=profile,
+        silence_ms=int(timers.backend_silence_s(profile) * 1000),
         database=database,
         local=LOCAL,
         postgresql_port=flows.POSTGRESQL.first,

@@ -26,6 +26,7 @@ from typing import TypeVar
 import pytest
 
 from infra.process import probe, run
+from network import timers
 from tests.network.render import demo
 from tests.network.render.kernel import Machine, enter, machine
 
@@ -48,15 +49,20 @@ PATIENCE_S = 30.0
 TAKEOVER_S = 6.0
 """Computed: 1.1 s for a lost machine; the rest is for emulation and load."""
 
+SETTLED_S = 1.0
+"""How long a conversation goes on before a fault."""
+
 APPLICATION = """
 import http.server, json, sys
 class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
     def do_GET(self):
         body = json.dumps({"node": sys.argv[1], "headers": dict(self.headers)}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+    do_POST = do_GET
     def log_message(self, *arguments): pass
 http.server.ThreadingHTTPServer((sys.argv[2], 8080), Answer).serve_forever()
 """
@@ -97,17 +103,25 @@ class Pair:
         """Fetch a page as the office does; return node and headers (lower case) that arrived, or None."""
         return self._pool.submit(_ask, {name.replace("_", "-"): value for name, value in headers.items()}).result()
 
+    def talk(self, method: str, ended: Callable[[], bool]) -> list[str]:
+        """Ask over one connection that is kept open, until it breaks or ``ended``; return who answered."""
+        return self._pool.submit(_talk, method, ended).result()
+
     def must_ask(self, **headers: str) -> tuple[str, dict[str, str]]:
         return until(lambda: self.ask(**headers))
 
 
-def _ask(headers: dict[str, str]) -> tuple[str, dict[str, str]] | None:
+def _open(timeout: float) -> http.client.HTTPSConnection:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(
-        str(VIP.address.ip), timeout=1, source_address=(str(OFFICE), 0), context=context
+    return http.client.HTTPSConnection(
+        str(VIP.address.ip), timeout=timeout, source_address=(str(OFFICE), 0), context=context
     )
+
+
+def _ask(headers: dict[str, str]) -> tuple[str, dict[str, str]] | None:
+    connection = _open(timeout=1)
     try:
         connection.request("GET", "/", headers=headers)
         answer = connection.getresponse()
@@ -120,6 +134,23 @@ def _ask(headers: dict[str, str]) -> tuple[str, dict[str, str]] | None:
         return None
     finally:
         connection.close()
+
+
+def _talk(method: str, ended: Callable[[], bool]) -> list[str]:
+    connection, answers = _open(timeout=PATIENCE_S), []
+    try:
+        while not ended():
+            connection.request(method, "/")
+            answer = connection.getresponse()
+            body = answer.read()
+            answers.append(json.loads(body)["node"] if answer.status == http.client.OK else f"HTTP {answer.status}")
+            if answer.status != http.client.OK:
+                break
+    except (OSError, http.client.HTTPException) as e:
+        answers.append(f"{type(e).__name__}: {e}")
+    finally:
+        connection.close()
+    return answers
 
 
 def until(question: Callable[[], T | None], limit_s: float = PATIENCE_S) -> T:
@@ -218,6 +249,33 @@ def test_both_nodes_answer_in_turn_and_one_alone_when_the_other_application_is_g
     _end(pair.members[0].processes["application"])
     answers = [pair.ask() for _ in range(10)]
     assert {answer[0] if answer else None for answer in answers} == {NODES[1]}, "no request was lost"
+
+
+def around_a_lost_machine(pair: Pair, method: str) -> list[str]:
+    """Talk over one connection while the node without the address loses its power; return who answered."""
+    other = next(member for member in pair.members if member is not until(pair.holder))
+    began = time.monotonic()
+    cut: list[float] = []
+
+    def ended() -> bool:
+        if not cut and time.monotonic() - began > SETTLED_S:
+            run("ip", "-n", pair.switch, "link", "set", other.port, "down")
+            cut.append(time.monotonic())
+        return bool(cut) and time.monotonic() - cut[0] > 2 * timers.backend_detection_s(demo.network().timers)
+
+    return pair.talk(method, ended)
+
+
+def test_an_open_connection_outlives_the_machine_behind_the_entry(pair: Pair) -> None:
+    answers = around_a_lost_machine(pair, "GET")
+    assert set(answers) == set(NODES), answers[-3:]
+    assert set(answers[-5:]) == {until(pair.holder).machine.node.name}
+
+
+def test_what_changes_something_is_never_sent_to_a_second_machine(pair: Pair) -> None:
+    answers = around_a_lost_machine(pair, "POST")
+    assert set(answers[:-1]) == set(NODES)
+    assert answers[-1] not in NODES, "the client learns that it does not know, and decides by itself"
 
 
 def takeover_s(pair: Pair, old: Member, fault: Callable[[], object]) -> float:
