@@ -141,6 +141,29 @@ HOSTS = (
         "the layer database serves again after 43.0 s at worst, by its timers; 18 s are declared, so declare a longer time",
     ),
     Wrong(
+        "an availability that one restored machine uses up: 0.1 % of 245 days of 9 h",
+        (
+            ("availability_percent: 99.5", "availability_percent: ▶99.9"),
+            (
+                "      application: {count: 2, vcpus: 2, memory_gib: 4, disk_gib: 40}\n  - id: kyuyo",
+                "      application: {count: 1, vcpus: 2, memory_gib: 4, disk_gib: 40}\n  - id: kyuyo",
+            ),
+        ),
+        (
+            (
+                "zaimu: a machine without a partner, restored within 24 h, is away for 9 h of service; 99.9 % of 2205 h a "
+                "year leave 2.2 h, so declare a second machine, a shorter recovery time or a lower availability"
+            ),
+        ),
+    ),
+    wrong(
+        "an availability that a takeover uses up: one millionth of 365 days",
+        "availability_percent: 99.5, base: service_hours",
+        "availability_percent: ▶99.9999, base: always",
+        "the layer database is away for 43.0 s after one fault, by its timers; 99.9999 % of 8760 h a year leave 31.5 s, "
+        "so declare a lower availability",
+    ),
+    Wrong(
         "two data centers to choose from",
         ((SITE, SITE + SECOND_SITE), ("  - id: juki\n", "  - ▶id: juki\n"), ("  - id: zaimu\n", "  - ▶id: zaimu\n")),
         (

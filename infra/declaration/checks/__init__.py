@@ -45,6 +45,7 @@ RULES: tuple[Rule, ...] = (
     Rule(hosts.check_zone_separation, frozenset({"availability"})),
     Rule(hosts.check_sla, frozenset({"sla"})),
     Rule(recovery.check_recovery, frozenset({"sla", "availability"})),
+    Rule(recovery.check_availability, frozenset({"sla", "availability"})),
     Rule(prefixes.check_families, frozenset({"addressing"})),
     Rule(prefixes.check_offices),
     Rule(prefixes.check_members, frozenset({"lines", "translations", "availability"})),
