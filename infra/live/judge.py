@@ -14,9 +14,21 @@ from network.model import NetworkNode, NetworkPlan
 ALWAYS = frozenset({("tcp", 22), ("udp", 323)})
 """Sockets of every machine: its only login, and chronyd's own commands, which take none from outside."""
 OF_GATEWAYS = frozenset(
-    {("tcp", 179), ("udp", 3780), ("udp", 3784), ("udp", 3785), ("udp", 4784), ("udp", 500), ("udp", 4500)}
+    {
+        ("tcp", 179),
+        ("udp", 500),
+        ("udp", 3780),
+        ("udp", 3784),
+        ("udp", 3785),
+        ("udp", 4500),
+        ("udp", 4784),
+        ("udp", 7784),
+    }
 )
-"""BGP, conntrackd, BFD (RFC 5881, RFC 5883), IKE (RFC 7296)."""
+"""BGP, conntrackd, BFD (RFC 5881, RFC 5883, RFC 7881), IKE (RFC 7296)."""
+SENDERS = {"bfdd": range(49152, 65536), "conntrackd": range(32768, 61000)}
+"""Ports that a gateway's programs send from, which look as if they took datagrams: BFD's (RFC 5881, 4), and what the
+kernel chooses (ip_local_port_range)."""
 
 
 def judge(network: NetworkPlan, live: Mapping[str, Live | OperationError]) -> tuple[Finding, ...]:
@@ -124,9 +136,11 @@ def _sockets(resolution: Resolution, node: NetworkNode, live: Live) -> Iterator[
         for accept in resolution.into(node)
         for port in range(accept.ports.first, accept.ports.last + 1)
     }
-    known = ALWAYS | admitted | (OF_GATEWAYS if node.role == "gateway" else frozenset())
+    of_gateways = node.role == "gateway"
+    known = ALWAYS | admitted | (OF_GATEWAYS if of_gateways else frozenset())
     for socket in live.sockets:
-        if (socket.protocol, socket.port) not in known:
+        sends = of_gateways and socket.protocol == "udp" and socket.port in SENDERS.get(socket.program, ())
+        if (socket.protocol, socket.port) not in known and not sends:
             subject = f"{socket.protocol}/{socket.port}"
             words = f"{socket.program or 'a program'} takes {subject} on {socket.address}, and no flow leads there"
             yield _finding(node, "socket", subject, words)

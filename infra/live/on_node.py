@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 
-LIMIT_S = 30
+LIMIT_S = 120
 PROGRAM = re.compile(r'\(\("([^"]*)"')
 
 

@@ -153,6 +153,15 @@ def test_a_socket_that_no_flow_leads_to_is_found() -> None:
     assert words(NODE, sockets=(planned, foreign)) == ["juki-ap1: python3 takes tcp/8000 on *, and no flow leads there"]
 
 
+def test_what_a_gateway_sends_from_is_no_open_socket_and_the_same_elsewhere_is() -> None:
+    bfd = Socket(protocol="udp", address="192.0.2.2", port=49168, program="bfdd")
+    sync = Socket(protocol="udp", address="0.0.0.0", port=33852, program="conntrackd")  # noqa: S104 - as ss tells it
+    low = Socket(protocol="udp", address="0.0.0.0", port=4000, program="conntrackd")  # noqa: S104
+    assert words(GATEWAY, sockets=(bfd, sync)) == []
+    assert words(GATEWAY, sockets=(low,)) == ["dc1-gw1a: conntrackd takes udp/4000 on 0.0.0.0, and no flow leads there"]
+    assert words(NODE, sockets=(bfd,)) == ["juki-ap1: bfdd takes udp/49168 on 192.0.2.2, and no flow leads there"]
+
+
 def test_forwarding_and_stopped_services_are_found() -> None:
     assert words(NODE, forwards=True) == ["juki-ap1: forwards packets, and is no gateway"]
     assert words(GATEWAY, forwards=False) == ["dc1-gw1a: is a gateway and does not forward"]
