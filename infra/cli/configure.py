@@ -41,7 +41,7 @@ def command(
     with display.live(plan, common.err) as progress:
         outcome = runner.configure(
             plan,
-            {site: store.load(stack_file, site) for site in plan.sites},
+            store.load_all(stack_file, plan),
             {site: access.station_ssh_args(plan, site) for site in plan.sites},
             limit=limit or (),
             progress=progress,

@@ -45,13 +45,14 @@ def command(
 
     stack_file = common.stack_file(stack)
     plan = infra.plan.current(stack_file, common.as_of_date(as_of))
-    with shell.open_shell(plan, {site: store.load(stack_file, site) for site in plan.sites}) as opened:
+    questions = look.questions(plan)
+    with shell.open_shell(plan, store.load_all(stack_file, plan)) as opened:
         if watch:
             with rich.live.Live(console=common.out, auto_refresh=False) as live:
                 while True:
-                    live.update(_shown(plan, look.look(plan, opened)), refresh=True)
+                    live.update(_shown(plan, look.look(plan, opened, questions)), refresh=True)
                     time.sleep(PAUSE_S)
-        found = look.look(plan, opened)
+        found = look.look(plan, opened, questions)
     if as_json:
         common.print_json({"format": 1, "stack": plan.stack, "whole": found.whole, **_document(found)})
     else:

@@ -90,7 +90,7 @@ class Place:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
-            secrets = {site: store.load(self.stack_file, site) for site in plan.sites}
+            secrets = store.load_all(self.stack_file, plan)
         with open_shell(plan, secrets) as opened:
             yield opened
 
