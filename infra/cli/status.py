@@ -16,9 +16,10 @@ from rich.text import Text
 from infra.cli import common
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from infra.plan.model import Plan
+    from infra.status.database import Member, Voter
     from infra.status.model import Status
 
 PAUSE_S = 2.0
@@ -30,10 +31,10 @@ def command(
     as_json: common.JsonFlag = False,
     as_of: common.AsOfOption = None,
 ) -> None:
-    """Show the redundant parts of STACK: services, virtual addresses and their holders, sessions and lines.
+    """Show the redundant parts of STACK: services, virtual addresses, sessions, lines, replicated databases.
 
     Exit 1 when a part is not whole: a machine that is silent, a service that does not run, a session that is down, an
-    address with no holder or with two.
+    address with no holder or with two, a database without a standby that has every write, a lost vote.
 
     Example: kumiai status demo --watch
     """
@@ -72,6 +73,7 @@ def _document(found: Status) -> dict[str, object]:
             for one in found.holdings
         ],
         "lines": [dataclasses.asdict(line) for line in found.lines],
+        "databases": [dataclasses.asdict(cluster) for cluster in found.clusters],
         "findings": found.findings,
     }
 
@@ -100,7 +102,50 @@ def _shown(plan: Plan, found: Status) -> Group:
     for line in found.lines:
         style = "bold red" if line.state == "down" else None
         lines.add_row(line.line, line.zone or "all", line.role, line.state, style=style)
-    return Group(nodes, addresses, lines, *_words(found.findings))
+    return Group(nodes, addresses, lines, *_databases(found), *_words(found.findings))
+
+
+def _databases(found: Status) -> Iterator[Table]:
+    """Yield a table of the replicated databases; none where there are none."""
+    if not found.clusters:
+        return
+    servers = _table(
+        "二重化したデータベース (replicated databases)", "database", "node", "role", "timeline", "behind", "vote"
+    )
+    for cluster in found.clusters:
+        roles = {member.node: member for member in cluster.members}
+        for node in dict.fromkeys((*roles, *cluster.votes)):
+            member = roles.get(node)
+            servers.add_row(
+                cluster.name,
+                node,
+                member.role if member is not None else "votes only",
+                str(member.timeline or "") if member is not None else "",
+                _behind(member) if member is not None else "",
+                _vote(cluster.votes[node]) if node in cluster.votes else "",
+                style="bold red" if member is not None and member.role in ("silent", "replica") else None,
+            )
+    yield servers
+    sends = _table("データベースへの接続先 (where applications find the primary)", "node", "database", "sends to")
+    for cluster in found.clusters:
+        for node, to in cluster.sends.items():
+            style = None if to == cluster.primaries and to else "bold red"
+            sends.add_row(node, cluster.name, ", ".join(to) or "nobody", style=style)
+    yield sends
+
+
+def _behind(member: Member) -> str:
+    if member.behind is None:
+        return "" if member.role == "primary" else "unknown"
+    return f"{member.behind.bytes} bytes, {member.behind.seconds:.1f} s"
+
+
+def _vote(vote: Voter | None) -> str:
+    if vote is None:
+        return "silent"
+    if vote.learner:
+        return "copies, no vote yet"
+    return "no majority" if not vote.healthy else "leads" if vote.leads else "votes"
 
 
 def _words(findings: Sequence[str]) -> list[Text]:
