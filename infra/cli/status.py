@@ -73,7 +73,10 @@ def _document(found: Status) -> dict[str, object]:
             for one in found.holdings
         ],
         "lines": [dataclasses.asdict(line) for line in found.lines],
-        "databases": [dataclasses.asdict(cluster) for cluster in found.clusters],
+        "databases": [
+            {key: value for key, value in dataclasses.asdict(cluster).items() if key != "faults"}
+            for cluster in found.clusters
+        ],
         "findings": found.findings,
     }
 

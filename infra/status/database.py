@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from infra.status.faults import Fault
 from network.model import Cluster
 
 Role = Literal["primary", "synchronous standby", "replica", "silent"]
@@ -78,7 +79,7 @@ class ClusterStatus:
     """Voter → what it says; None: silent."""
     sends: Mapping[str, tuple[str, ...]]
     """Application node → the servers that its HAProxy sends to."""
-    findings: tuple[str, ...]
+    faults: tuple[Fault, ...]
 
     @property
     def primaries(self) -> tuple[str, ...]:
@@ -134,15 +135,15 @@ def judge(
     for node in primaries:
         known |= dict((servers[node] or _NOBODY).standbys)
     members = tuple(_member(node, servers.get(node), known.get(node)) for node in cluster.databases)
-    findings = (
+    faults = (
         *_of_primaries(cluster, primaries, set(cluster.databases) <= servers.keys()),
-        *(words for member in members if member.node in servers for words in _of_member(member, primaries)),
-        *(words for node, said in servers.items() if said is not None for words in _of_server(node, said)),
+        *(fault for member in members if member.node in servers for fault in _of_member(member, primaries)),
+        *(fault for node, said in servers.items() if said is not None for fault in _of_server(node, said)),
         *_of_timelines(cluster, members),
         *_of_votes(cluster, votes),
         *_of_sends(cluster, sends, primaries),
     )
-    return ClusterStatus(name=cluster.server_name, members=members, votes=votes, sends=sends, findings=findings)
+    return ClusterStatus(name=cluster.server_name, members=members, votes=votes, sends=sends, faults=faults)
 
 
 _NOBODY = Server(state="", primary=False, timeline=None, paused=False, unguarded=False, standbys={})
@@ -159,59 +160,69 @@ def _member(node: str, said: Server | None, behind: Behind | None) -> Member:
     )
 
 
-def _of_primaries(cluster: Cluster, primaries: Sequence[str], all_answer: bool) -> Iterator[str]:
+def _of_primaries(cluster: Cluster, primaries: Sequence[str], all_answer: bool) -> Iterator[Fault]:
     if len(primaries) > 1:
-        yield f"{cluster.server_name}: {' and '.join(primaries)} are primaries at once"
+        yield Fault(text=f"{cluster.server_name}: {' and '.join(primaries)} are primaries at once")
     if not primaries:
-        yield f"{cluster.server_name}: no primary{'' if all_answer else ' among the machines that answer'}"
+        yield Fault(text=f"{cluster.server_name}: no primary{'' if all_answer else ' among the machines that answer'}")
 
 
-def _of_member(member: Member, primaries: Sequence[str]) -> Iterator[str]:
+def _of_member(member: Member, primaries: Sequence[str]) -> Iterator[Fault]:
     if member.role == "silent":
-        yield f"{member.node}: its database server does not answer"
+        yield Fault(text=f"{member.node}: its database server does not answer", nodes=(member.node,))
     elif member.role == "replica" and primaries:
         if member.behind is None or member.behind.state != "streaming":
-            yield f"{member.node}: does not copy {' and '.join(primaries)} ({_copying(member)})"
+            yield Fault(
+                text=f"{member.node}: does not copy {' and '.join(primaries)} ({_copying(member)})",
+                nodes=(member.node,),
+            )
         else:
-            yield f"{member.node}: commits do not wait for it, so it may not have every write"
+            yield Fault(
+                text=f"{member.node}: commits do not wait for it, so it may not have every write", nodes=(member.node,)
+            )
 
 
 def _copying(member: Member) -> str:
     return member.behind.state if member.behind is not None else member.state
 
 
-def _of_server(node: str, said: Server) -> Iterator[str]:
+def _of_server(node: str, said: Server) -> Iterator[Fault]:
     if said.paused:
-        yield f"{node}: Patroni is paused: nobody takes over; `patronictl resume` ends that"
+        yield Fault(text=f"{node}: Patroni is paused: nobody takes over; `patronictl resume` ends that")
     if said.unguarded:
-        yield f"{node}: its watchdog does not work"
+        yield Fault(text=f"{node}: its watchdog does not work", nodes=(node,))
 
 
-def _of_timelines(cluster: Cluster, members: Sequence[Member]) -> Iterator[str]:
+def _of_timelines(cluster: Cluster, members: Sequence[Member]) -> Iterator[Fault]:
     found = {member.node: member.timeline for member in members if member.timeline is not None}
     if len(set(found.values())) > 1:
         told = ", ".join(f"{node} {timeline}" for node, timeline in found.items())
-        yield f"{cluster.server_name}: its servers are on different timelines ({told})"
+        yield Fault(text=f"{cluster.server_name}: its servers are on different timelines ({told})")
 
 
-def _of_votes(cluster: Cluster, votes: Mapping[str, Voter | None]) -> Iterator[str]:
+def _of_votes(cluster: Cluster, votes: Mapping[str, Voter | None]) -> Iterator[Fault]:
     for node, said in votes.items():
         if said is None:
-            yield f"{node}: its vote in {cluster.server_name} is silent"
+            yield Fault(text=f"{node}: its vote in {cluster.server_name} is silent", nodes=(node,))
         elif said.learner:
-            yield f"{node}: has no vote in {cluster.server_name} yet, it still copies"
+            yield Fault(text=f"{node}: has no vote in {cluster.server_name} yet, it still copies", nodes=(node,))
         elif not said.healthy:
-            yield f"{node}: finds no majority of {cluster.server_name}"
+            yield Fault(text=f"{node}: finds no majority of {cluster.server_name}", nodes=(node,))
         elif set(said.members) != set(cluster.voters):
-            yield f"{node}: the voters of {cluster.server_name} are {', '.join(said.members)}, not those of the plan"
+            known = ", ".join(said.members)
+            text = f"{node}: the voters of {cluster.server_name} are {known}, not those of the plan"
+            yield Fault(text=text, nodes=(node,))
     leading = [node for node, said in votes.items() if said is not None and said.leads]
     if set(votes) == set(cluster.voters) and all(votes.values()) and len(leading) != 1:
         who = f"{' and '.join(leading)} lead the voters at once" if leading else "nobody leads the voters"
-        yield f"{cluster.server_name}: {who}"
+        yield Fault(text=f"{cluster.server_name}: {who}")
 
 
-def _of_sends(cluster: Cluster, sends: Mapping[str, tuple[str, ...]], primaries: Sequence[str]) -> Iterator[str]:
+def _of_sends(cluster: Cluster, sends: Mapping[str, tuple[str, ...]], primaries: Sequence[str]) -> Iterator[Fault]:
     for node, servers in sends.items():
         if primaries and servers != tuple(primaries):
             where = " and ".join(servers) or "nobody"
-            yield f"{node}: sends {cluster.server_name} to {where}, the primary is {' and '.join(primaries)}"
+            yield Fault(
+                text=f"{node}: sends {cluster.server_name} to {where}, the primary is {' and '.join(primaries)}",
+                nodes=(node,),
+            )

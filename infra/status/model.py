@@ -9,6 +9,7 @@ from typing import Literal
 
 from infra.status import database
 from infra.status.database import ClusterStatus, Server, Voter
+from infra.status.faults import Fault
 from network import gateways
 from network.model import Cluster, NetworkNode, NetworkPlan, Vip
 
@@ -102,12 +103,17 @@ class Status:
     holdings: tuple[Holding, ...]
     lines: tuple[LineStatus, ...]
     clusters: tuple[ClusterStatus, ...]
-    findings: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What is wrong, in words."""
+        return tuple(map(str, self.faults))
 
     @property
     def whole(self) -> bool:
         """Whether every redundant part is."""
-        return bool(self.answers) and not self.findings
+        return bool(self.answers) and not self.faults
 
 
 def asked(network: NetworkPlan, units: Mapping[str, Sequence[str]]) -> tuple[Asked, ...]:
@@ -157,8 +163,8 @@ def judge(network: NetworkPlan, questions: Sequence[Asked], answers: Mapping[str
         for vip in sorted(network.vips, key=lambda v: v.name)
         if len(vip.nodes) > 1 and set(vip.nodes) <= set(answers)
     )
-    findings = [finding for question in questions for finding in _of_node(question, answers[question.node])]
-    findings += [holding.wrong for holding in holdings if holding.wrong]
+    faults = [fault for question in questions for fault in _of_node(question, answers[question.node])]
+    faults += [Fault(text=holding.wrong) for holding in holdings if holding.wrong]
     clusters = tuple(
         _cluster(cluster, answers)
         for cluster in network.clusters
@@ -169,7 +175,7 @@ def judge(network: NetworkPlan, questions: Sequence[Asked], answers: Mapping[str
         holdings=holdings,
         lines=tuple(_lines(network, answers)),
         clusters=clusters,
-        findings=(*findings, *(finding for cluster in clusters for finding in cluster.findings)),
+        faults=(*faults, *(fault for cluster in clusters for fault in cluster.faults)),
     )
 
 
@@ -183,24 +189,26 @@ def _cluster(cluster: Cluster, answers: Mapping[str, Answer | None]) -> ClusterS
     )
 
 
-def _of_node(question: Asked, answer: Answer | None) -> Iterator[str]:
+def _of_node(question: Asked, answer: Answer | None) -> Iterator[Fault]:
+    own = (question.node,)
     if answer is None:
-        yield f"{question.node}: does not answer"
+        yield Fault(text=f"{question.node}: does not answer", nodes=own)
         return
     for unit in question.units:
         state = answer.units.get(unit, "unknown")
         if state != ACTIVE:
-            yield f"{question.node}: {unit} is {state}"
+            yield Fault(text=f"{question.node}: {unit} is {state}", nodes=own)
     for peer, line in question.peers.items():
         state = answer.sessions.get(peer, "missing")
         if state != ESTABLISHED:
-            yield f"{question.node}: the session with {peer} ({line}) is {state}"
+            yield Fault(text=f"{question.node}: the session with {peer} ({line}) is {state}", nodes=own)
     for endpoint, servers in question.backends.items():
         for backend in {endpoint, f"{endpoint}{PLAIN}"} & answer.backends.keys():
             for server in servers:
                 if server not in answer.sends_to(backend):
                     state = answer.backends[backend].get(server, "unknown")
-                    yield f"{question.node}: sends no requests of {backend} to {server} ({state})"
+                    text = f"{question.node}: sends no requests of {backend} to {server} ({state})"
+                    yield Fault(text=text, nodes=(question.node, server))
 
 
 def _holding(vip: Vip, answers: Mapping[str, Answer | None]) -> Holding:

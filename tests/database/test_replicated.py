@@ -177,7 +177,7 @@ def test_the_status_tells_roles_votes_and_where_the_applications_are_sent(runnin
     running.wait_until_whole()
     primary = running.primary()
     standby, third = running.other(primary), running.machines[running.cluster.voters[2]]
-    until(lambda: not cluster_status(running).findings, "the status is whole")
+    until(lambda: not cluster_status(running).faults, "the status is whole")
     found = cluster_status(running)
     assert {member.node: member.role for member in found.members} == {
         primary.node: "primary", standby.node: "synchronous standby",
@@ -187,11 +187,12 @@ def test_the_status_tells_roles_votes_and_where_the_applications_are_sent(runnin
     assert sum(vote.leads for vote in found.votes.values() if vote is not None) == 1
     standby.lose()
     third.lose()
-    until(lambda: f"{primary.node}: finds no majority of juki-database" in cluster_status(running).findings, "no votes")
+    alone = f"{primary.node}: finds no majority of juki-database"
+    until(lambda: alone in map(str, cluster_status(running).faults), "no votes")
     third.boot()
     third.start("haproxy", "haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg")
     standby.boot()
-    until(lambda: not cluster_status(running).findings, "the status is whole again")
+    until(lambda: not cluster_status(running).faults, "the status is whole again")
 
 
 def test_machine_of_the_primary_is_lost(running: Place, writer: Writer) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from infra.configure.services import services
 from infra.status import database, look, model
-from infra.status.database import Behind, Server, Voter
+from infra.status.database import Behind, ClusterStatus, Server, Voter
 from infra.status.model import Answer, Asked
 from tests.configure import replicated
 
@@ -28,9 +28,13 @@ VOTES: dict[str, Voter | None] = {
 SENDS = {"juki-ap1": ("juki-db1",), "juki-ap2": ("juki-db1",)}
 
 
+def words(found: ClusterStatus) -> tuple[str, ...]:
+    return tuple(map(str, found.faults))
+
+
 def test_all_is_whole() -> None:
     found = database.judge(CLUSTER, SERVERS, VOTES, SENDS)
-    assert found.findings == ()
+    assert found.faults == ()
     assert {member.node: member.role for member in found.members} == {
         "juki-db1": "primary", "juki-db2": "synchronous standby",
     }  # fmt: skip
@@ -62,7 +66,7 @@ def with_standby(**changed: object) -> dict[str, Server | None]:
     ],
 )  # fmt: skip
 def test_a_server_in_a_wrong_state_is_found(servers: dict[str, Server | None], finding: str) -> None:
-    assert finding in database.judge(CLUSTER, servers, VOTES, {}).findings
+    assert finding in words(database.judge(CLUSTER, servers, VOTES, {}))
 
 
 @pytest.mark.parametrize(
@@ -80,13 +84,13 @@ def test_a_server_in_a_wrong_state_is_found(servers: dict[str, Server | None], f
     ],
 )  # fmt: skip
 def test_a_vote_in_a_wrong_state_is_found(votes: dict[str, Voter | None], finding: str) -> None:
-    assert database.judge(CLUSTER, SERVERS, votes, SENDS).findings == (finding,)
+    assert words(database.judge(CLUSTER, SERVERS, votes, SENDS)) == (finding,)
 
 
 def test_an_application_that_is_sent_elsewhere_is_found() -> None:
-    found = database.judge(CLUSTER, SERVERS, VOTES, {**SENDS, "juki-ap2": ()}).findings
+    found = words(database.judge(CLUSTER, SERVERS, VOTES, {**SENDS, "juki-ap2": ()}))
     assert found == ("juki-ap2: sends juki-database to nobody, the primary is juki-db1",)
-    found = database.judge(CLUSTER, SERVERS, VOTES, {"juki-ap1": ("juki-db2",)}).findings
+    found = words(database.judge(CLUSTER, SERVERS, VOTES, {"juki-ap1": ("juki-db2",)}))
     assert found == ("juki-ap1: sends juki-database to juki-db2, the primary is juki-db1",)
 
 
