@@ -17,6 +17,7 @@ from infra.cli import (
     lab,
     lines,
     link,
+    maintenance,
     plan,
     preview,
     render,
@@ -43,6 +44,7 @@ __all__ = [
     "lines",
     "link",
     "main",
+    "maintenance",
     "plan",
     "preview",
     "render",
@@ -66,7 +68,7 @@ app = typer.Typer(
 )
 for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure):
     app.command(module.__name__.rpartition(".")[2])(module.command)
-for module in (audit, impact, lines, status, drill, switchover):
+for module in (audit, impact, lines, status, drill, switchover, maintenance):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")

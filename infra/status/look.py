@@ -15,7 +15,7 @@ from infra.operations.shell import python
 from infra.plan.model import Plan
 from infra.process import Completed
 from infra.status import database, model, on_node
-from infra.status.model import Answer, Asked, Status
+from infra.status.model import Answer, Asked, Behind, Status
 from network import flows
 from network.ports import PortRange
 
@@ -69,7 +69,7 @@ def answer(node: str, said: Mapping[str, Any]) -> Answer:
         held=tuple(said["held"]),
         sessions=said["sessions"],
         backends={
-            backend: {server: about["status"] for server, about in servers.items()}
+            backend: {server: Behind(**about) for server, about in servers.items()}
             for backend, servers in said["backends"].items()
         },
         server=database.server(said["server"]),

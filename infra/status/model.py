@@ -43,6 +43,16 @@ class Asked:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Behind:
+    """A server behind HAProxy."""
+
+    status: str
+    """``UP``, ``DOWN``, ``DRAIN`` …, perhaps with the count of checks behind it."""
+    sessions: int
+    """Requests, or connections where HAProxy passes them as they are, that it has now."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What one machine said."""
 
@@ -51,14 +61,14 @@ class Answer:
     held: tuple[str, ...]
     sessions: Mapping[str, str]
     """Address of a partner → state of the session."""
-    backends: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
-    """Back end of its HAProxy → server → status, such as ``UP``, ``DOWN``, ``DRAIN``."""
+    backends: Mapping[str, Mapping[str, Behind]] = dataclasses.field(default_factory=dict)
+    """Back end of its HAProxy → server → what HAProxy thinks of it."""
     server: Server | None = None
     voter: Voter | None = None
 
     def sends_to(self, backend: str) -> tuple[str, ...]:
         """Return the servers of a back end that get new connections."""
-        return tuple(name for name, status in self.backends.get(backend, {}).items() if status.split()[0] == UP)
+        return tuple(name for name, behind in self.backends.get(backend, {}).items() if behind.status.split()[0] == UP)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +216,8 @@ def _of_node(question: Asked, answer: Answer | None) -> Iterator[Fault]:
         for backend in {endpoint, f"{endpoint}{PLAIN}"} & answer.backends.keys():
             for server in servers:
                 if server not in answer.sends_to(backend):
-                    state = answer.backends[backend].get(server, "unknown")
+                    behind = answer.backends[backend].get(server)
+                    state = behind.status if behind is not None else "unknown"
                     text = f"{question.node}: sends no requests of {backend} to {server} ({state})"
                     yield Fault(text=text, nodes=(question.node, server))
 

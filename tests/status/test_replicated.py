@@ -14,6 +14,7 @@ from tests.configure import replicated
 
 PLAN = replicated.PLAN
 CLUSTER = PLAN.network.clusters[0]
+UP = model.Behind(status="UP", sessions=0)
 VOTERS = ("juki-ap1", "juki-db1", "juki-db2")
 STANDBY = Behind(state="streaming", synchronous=True, bytes=0, seconds=0.0)
 PRIMARY = Server(
@@ -135,8 +136,8 @@ def answers() -> dict[str, Answer | None]:
             held=tuple(str(v.address.ip) for v in PLAN.network.vips if v.nodes[0] == node),
             sessions=dict.fromkeys(asked.peers, "Established"),
             backends={
-                **{backend: dict.fromkeys(servers, "UP") for backend, servers in asked.backends.items()},
-                **({asked.follows: {first: "UP"}} if asked.follows else {}),
+                **{backend: dict.fromkeys(servers, UP) for backend, servers in asked.backends.items()},
+                **({asked.follows: {first: UP}} if asked.follows else {}),
             },
             server=server,
             voter=voter,
@@ -165,7 +166,8 @@ def test_an_application_node_without_requests_is_found(status: str) -> None:
     entry = said["juki-ap2"]
     assert entry is not None
     said["juki-ap2"] = dataclasses.replace(
-        entry, backends={**entry.backends, "juki": {"juki-ap1": status, "juki-ap2": "UP"}}
+        entry,
+        backends={**entry.backends, "juki": {"juki-ap1": model.Behind(status=status, sessions=0), "juki-ap2": UP}},
     )
     found = model.judge(PLAN.network, tuple(questions().values()), said).findings
     assert found == (f"juki-ap2: sends no requests of juki to juki-ap1 ({status})",)
