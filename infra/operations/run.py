@@ -28,6 +28,8 @@ class Request:
     """Node names; ``*`` means all."""
     lost: frozenset[str] = frozenset()
     """Hosts that are dead and left out."""
+    reimage: frozenset[str] = frozenset()
+    """Nodes whose root disks may be made anew; their data volumes stay protected."""
 
     def check(self, plan: Plan) -> None:
         """Raise InputError for a node or a host that does not exist: a typing error must not mean "nothing"."""
@@ -43,6 +45,7 @@ class Request:
             surroundings.AS_OF: self.as_of.isoformat(),
             surroundings.ALLOW_DATA_LOSS: ",".join(sorted(self.allow_data_loss)),
             surroundings.LOST: ",".join(sorted(self.lost)),
+            surroundings.REIMAGE: ",".join(sorted(self.reimage)),
         }
 
 
@@ -109,20 +112,56 @@ def require_allowed(place: Workspace, planned: Collection[changes.Change]) -> No
     )
 
 
-def unprotect(place: Workspace, deployment: Deployment, planned: Collection[changes.Change]) -> None:
-    """Take the protection off the volumes that this run is allowed to replace or delete, and off no others."""
+def require_only(place: Workspace, planned: Collection[changes.Change], nodes: Collection[str]) -> None:
+    """Raise an error when a machine besides ``nodes``, or a segment, would change; guest images on hosts may."""
+    more = [c for c in planned if c.kind != "host" and (c.kind, c.name) not in {("node", node) for node in nodes}]
+    if more:
+        listed = "\n".join(f"  {c.kind} {c.name}: {c.words}" for c in more)
+        raise errors.OperationError(
+            f"{place.name}: other changes are waiting:\n{listed}\nNothing of this was touched; first: "
+            f"kumiai up {place.stack}"
+        )
+
+
+def unprotect(
+    place: Workspace,
+    deployment: Deployment,
+    planned: Collection[changes.Change],
+    allowed: Collection[str],
+) -> None:
+    """Take the protection off the volumes that this run is allowed to replace or delete, and off no others.
+
+    Of nodes that are not ``allowed`` to lose data, only the root disk is.
+    """
     losing = {change.name for change in planned if change.impact >= changes.Impact.DATA_LOSS and not change.refused}
+    data = losing if ANY_NODE in allowed else losing & set(allowed)
     urns = [
         record["urn"]
         for record in state.records(deployment)
-        if record.get("protect") and changes.node_of(record["urn"]) in losing
+        if record.get("protect")
+        and (node := changes.node_of(record["urn"])) in losing
+        and (node in data or changes.part_of(record["urn"]) == "root")
     ]
     if urns:
         place.run("state", "unprotect", "--yes", "--stack", place.name, *urns)
+
+
+def protect_again(place: Workspace) -> None:
+    """Protect the volumes of all nodes in the state: those that a run was allowed to replace are new and have data."""
+    urns = [
+        record["urn"]
+        for record in state.records(place.export())
+        if record.get("custom")
+        and not record.get("protect")
+        and changes.node_of(record["urn"]) is not None
+        and changes.part_of(record["urn"]) in ("root", "data")
+    ]
+    if urns:
+        place.run("state", "protect", "--yes", "--stack", place.name, *urns)
 
 
 def planned_changes(place: Workspace, request: Request) -> tuple[changes.Change, ...]:
     """Ask the engine, and return what would happen to each machine, segment and host."""
     record = engine_run.preview(place)
     engine_run.require_success(place, record, "the preview failed")
-    return changes.classify(record.steps, request.allow_data_loss)
+    return changes.classify(record.steps, request.allow_data_loss, request.reimage)
