@@ -20,6 +20,7 @@ from infra.cli import (
     maintenance,
     plan,
     preview,
+    reimage,
     render,
     schema,
     secret,
@@ -47,6 +48,7 @@ __all__ = [
     "maintenance",
     "plan",
     "preview",
+    "reimage",
     "render",
     "schema",
     "secret",
@@ -68,7 +70,7 @@ app = typer.Typer(
 )
 for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure):
     app.command(module.__name__.rpartition(".")[2])(module.command)
-for module in (audit, impact, lines, status, drill, switchover, maintenance):
+for module in (audit, impact, lines, status, drill, switchover, maintenance, reimage):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")

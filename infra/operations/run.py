@@ -11,7 +11,7 @@ from infra.operations import changes, engine_run, interrupted, lost, reconcile, 
 from infra.operations.virsh import Hypervisor, Thing
 from infra.operations.workspace import Deployment, Workspace
 from infra.plan.model import Plan
-from infra.resources import surroundings
+from infra.resources import names, surroundings
 from infra.resources.components import ANY_NODE
 from network import errors
 
@@ -66,7 +66,7 @@ def settle(
     lost.put_back(place, [host for host in lost.hosts_aside(place) if host in hosts], progress)
     deployment = place.export()
     found = reconcile.compare(place.stack, deployment, present, interrupted.read_note(place))
-    require_explained(place, found, request.allow_data_loss)
+    require_explained(place, found, {*request.allow_data_loss, *half_made(place.stack, found, request.reimage)})
     if found.clean:
         return deployment, present
     for thing in found.leftover:
@@ -79,6 +79,16 @@ def settle(
         place.replace_state(state.drop_urns(deployment, forget))
         deployment = place.export()
     return deployment, virsh.probe_all(hosts)
+
+
+def half_made(stack: str, found: reconcile.Differences, reimaged: Collection[str]) -> frozenset[str]:
+    """Return the ``reimaged`` nodes of which nothing but the root disk is gone: an interrupted run had removed it."""
+    marks = {node: [names.volume_mark(stack, name) for name in gone] for node, gone in found.lost_data.items()}
+    return frozenset(
+        node
+        for node, gone in marks.items()
+        if node in reimaged and all(mark is not None and mark.kind == "root" for mark in gone)
+    )
 
 
 def require_explained(place: Workspace, found: reconcile.Differences, allowed: Collection[str]) -> None:

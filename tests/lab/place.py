@@ -112,6 +112,7 @@ class Place:
         private = ROOT / ".kumiai"
         shutil.rmtree(private / "lost" / f"{self.name}.dc1", ignore_errors=True)
         (private / "runs" / f"{self.name}.dc1.json").unlink(missing_ok=True)
+        (private / "maintenance" / f"{self.name}.json").unlink(missing_ok=True)
         for path in (ROOT / "stacks").glob(f"Pulumi.{self.name}.*.yaml"):
             path.unlink()
 

@@ -115,6 +115,18 @@ def test_vanished_data_needs_permission_for_each_node() -> None:
     run.require_explained(PLACE, found, {"*"})
 
 
+def test_a_root_disk_that_is_on_its_way_may_be_missing_and_data_never() -> None:
+    found = reconcile.Differences(
+        leftover=(), foreign=(), forget=(), stale_operations=False,
+        lost_data={
+            "a1": ("kumiai.demo.a1.root.i-s",),
+            "b1": ("kumiai.demo.b1.root.i-s", "kumiai.demo.b1.data.g1"),
+            "c1": ("kumiai.demo.c1.root.i-s",),
+        },
+    )  # fmt: skip
+    assert run.half_made("demo", found, {"a1", "b1"}) == {"a1"}
+
+
 def test_a_misspelt_host_is_refused() -> None:
     request = Request(stack_file=pathlib.Path("x"), as_of=examples.DAY, lost=frozenset({"kvm9"}))
     with pytest.raises(errors.InputError, match="--lost kvm9: no such host in demo; hosts: kvm01, kvm02, kvm03"):
