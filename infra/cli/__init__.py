@@ -22,6 +22,7 @@ from infra.cli import (
     preview,
     reimage,
     render,
+    restart,
     schema,
     secret,
     status,
@@ -50,6 +51,7 @@ __all__ = [
     "preview",
     "reimage",
     "render",
+    "restart",
     "schema",
     "secret",
     "status",
@@ -70,7 +72,7 @@ app = typer.Typer(
 )
 for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure):
     app.command(module.__name__.rpartition(".")[2])(module.command)
-for module in (audit, impact, lines, status, drill, switchover, maintenance, reimage):
+for module in (audit, impact, lines, status, drill, switchover, maintenance, reimage, restart):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")

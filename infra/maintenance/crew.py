@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from infra.maintenance import groups, on_node, steps
-from infra.maintenance.steps import Drain, HandOver, Step, SwitchOver
+from infra.maintenance.steps import Drain, HandOver, Step, SwitchOver, backends_of
 from infra.operations import switchover
 from infra.operations.shell import python
 from infra.operations.virsh import Hypervisor
@@ -20,11 +20,12 @@ from infra.process import Completed
 from infra.resources import names
 from infra.status import look
 from infra.status.faults import unexplained
-from infra.status.model import PLAIN, Status
+from infra.status.model import ACTIVE, Status
 from network.errors import OperationError
+from network.model import ServiceEndpoint
 
 PROGRAM = pathlib.Path(on_node.__file__)
-KEEPALIVED = "keepalived.service"
+KEEPALIVED, HAPROXY = "keepalived.service", "haproxy.service"
 DRAIN_S = 30.0
 """How long requests under way may take to end; what is still open then ends with the machine."""
 TAKEOVER_S = 30.0
@@ -112,7 +113,7 @@ class Crew:
                 case SwitchOver():
                     switchover.switchover(self.machines, step.cluster, step.after, wait=self.wait, clock=self.clock)
                 case Drain():
-                    self._drain(step)
+                    self.drain(step)
                 case HandOver():
                     self._hand_over(step)
         return self._stop(prepared.nodes)
@@ -131,13 +132,23 @@ class Crew:
         """Have running machines take part again, and wait until they and their partners are whole."""
         for question in look.questions(self.plan, nodes):
             if KEEPALIVED in question.units:
-                self.machines.run(question.node, "systemctl", "start", KEEPALIVED)
+                self._start_keepalived(question.node)
         for node in nodes:
             for endpoint in self.plan.network.endpoint_of_node(node):
                 if node in endpoint.application:
-                    backends = (endpoint.name, f"{endpoint.name}{PLAIN}")
-                    self._set(node, backends, endpoint.entry, "ready")
+                    self.ready(endpoint, node)
         self.await_whole(groups.concerned(self.plan, nodes))
+
+    def ready(self, endpoint: ServiceEndpoint, node: str) -> None:
+        """Have the entries of ``endpoint`` send requests to ``node`` again, when their HAProxy runs."""
+        questions = look.questions(self.plan, endpoint.entry)
+
+        def balanced() -> bool:
+            answers = look.look(self.plan, self.machines, questions).answers.values()
+            return all(answer is not None and answer.units.get(HAPROXY) == ACTIVE for answer in answers)
+
+        self._until(f"HAProxy runs on {', '.join(endpoint.entry)}", balanced, BOOT_S)
+        self._set(node, backends_of(endpoint), endpoint.entry, "ready")
 
     def await_whole(self, nodes: Collection[str]) -> None:
         """Wait until everything about ``nodes`` is whole; OperationError that names what is missing."""
@@ -149,7 +160,8 @@ class Crew:
                 raise OperationError(f"not whole after {WHOLE_S:g} s:\n{listed}")
             self.wait(POLL_S)  # a machine far away sends no event
 
-    def _drain(self, step: Drain) -> None:
+    def drain(self, step: Drain) -> None:
+        """Have no more requests sent to an application, and wait within a bound until those under way have ended."""
         self._set(step.node, step.backends, step.entries, "drain")
         questions, end = look.questions(self.plan, step.entries), self.clock() + DRAIN_S
         while left := self._sessions(step, look.look(self.plan, self.machines, questions)):
@@ -191,8 +203,12 @@ class Crew:
         try:
             self._until(f"{' or '.join(step.to)} holds {', '.join(step.addresses)}", taken_over, TAKEOVER_S)
         except OperationError:
-            self.machines.run(step.node, "systemctl", "start", KEEPALIVED)
+            self._start_keepalived(step.node)
             raise
+
+    def _start_keepalived(self, node: str) -> None:
+        # It waits for others of a machine that has just started; whether it came is seen afterwards.
+        self.machines.run(node, "systemctl", "start", "--no-block", KEEPALIVED)
 
     def _stop(self, nodes: Collection[str]) -> tuple[str, ...]:
         for node in nodes:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from infra.plan.model import Plan
 from infra.status.model import PLAIN, Status
 from network.errors import OperationError
-from network.model import Cluster
+from network.model import Cluster, ServiceEndpoint
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,11 @@ class HandOver:
 Step = SwitchOver | Drain | HandOver
 
 
+def backends_of(endpoint: ServiceEndpoint) -> tuple[str, ...]:
+    """Return HAProxy's names for ``endpoint``; which of them there are depends on the ports."""
+    return (endpoint.name, f"{endpoint.name}{PLAIN}")
+
+
 def before_stop(plan: Plan, nodes: Collection[str], status: Status) -> tuple[Step, ...]:
     """Return the steps after which ``nodes`` may stop: databases first, then requests, then addresses.
 
@@ -87,7 +92,7 @@ def _drains(plan: Plan, nodes: Collection[str], status: Status) -> Iterator[Drai
         entries = tuple(node for node in endpoint.entry if status.answers.get(node) is not None)
         for node in endpoint.application:
             if node in nodes and entries and set(endpoint.application) - set(nodes):
-                yield Drain(node=node, backends=(endpoint.name, f"{endpoint.name}{PLAIN}"), entries=entries)
+                yield Drain(node=node, backends=backends_of(endpoint), entries=entries)
 
 
 def _handovers(nodes: Collection[str], status: Status) -> Iterator[HandOver]:

@@ -125,7 +125,7 @@ class World:
                 said = json.dumps(self._status(node, json.loads(stdin or "")))
             case ("systemctl", "poweroff"):
                 self._power_off(node)
-            case ("systemctl", verb, unit):
+            case ("systemctl", verb, *_, unit):
                 self._unit(node, verb, unit)
             case ("runuser", *_, "list", "--format", "json", _):
                 said = json.dumps([{"Member": name, "Role": role} for name, role in self._roles().items()])
@@ -153,7 +153,7 @@ class World:
             self._give_away(node)
         else:
             self.stopped.discard((node, unit))
-        if was != ((node, unit) in self.stopped):
+        if verb == "restart" or was != ((node, unit) in self.stopped):
             self.log.append(f"{verb} {unit} on {node}")
 
     def _give_away(self, node: str) -> None:
