@@ -59,22 +59,20 @@ def command(
     plan = infra.plan.current(request.stack_file, request.as_of)
     chosen = _image(image, build=not dry_run)
     rolling = reimage.prepare(plan, workspace.ROOT, nodes or (), chosen)
+    if not as_json:
+        show(rolling)
+    if not dry_run and rolling.groups:
+        rolling.require_allowed(accept_stop=accept_stop)
+        up.require_image(chosen)
+        require_settled(plan, request, rolling)
+        confirm(yes=yes)
+        with crew_of(plan, request.stack_file) as crew:
+            now = datetime.datetime.now(tz=datetime.UTC)
+            made = tools(plan, request, chosen, Lines())
+            reimage.roll(crew, made, workspace.ROOT, rolling, now, accept_stop=accept_stop)
     if as_json:
         common.print_json({"format": 1, "stack": plan.stack, "done": not dry_run, **dataclasses.asdict(rolling)})
-    else:
-        show(rolling)
-    if dry_run or not rolling.groups:
-        return
-    rolling.require_allowed(accept_stop=accept_stop)
-    up.require_image(chosen)
-    progress = Lines()
-    require_settled(plan, request, rolling)
-    confirm(yes=yes)
-    with crew_of(plan, request.stack_file) as crew:
-        now = datetime.datetime.now(tz=datetime.UTC)
-        made = tools(plan, request, chosen, progress)
-        reimage.roll(crew, made, workspace.ROOT, rolling, now, accept_stop=accept_stop)
-    if not as_json:
+    elif not dry_run:
         common.out.print(f"{plan.stack}: everything asked for has image {chosen} and is whole", markup=False)
 
 

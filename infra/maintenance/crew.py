@@ -20,7 +20,7 @@ from infra.process import Completed
 from infra.resources import names
 from infra.status import look
 from infra.status.faults import unexplained
-from infra.status.model import ACTIVE, Status
+from infra.status.model import ACTIVE, Asked, Status
 from network.errors import OperationError
 from network.model import ServiceEndpoint
 
@@ -76,7 +76,7 @@ class Prepared:
             raise OperationError(f"this would stop:\n{listed}\nNothing was touched. To accept it: --accept-stop")
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Crew:
     """A way to the machines of a stack and their hosts."""
 
@@ -87,9 +87,13 @@ class Crew:
     wait: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
+    @functools.cached_property
+    def _questions(self) -> tuple[Asked, ...]:
+        return look.questions(self.plan)
+
     def look(self, nodes: Collection[str]) -> Status:
         """Return what ``nodes`` say now."""
-        return look.look(self.plan, self.machines, look.questions(self.plan, nodes))
+        return look.look(self.plan, self.machines, [q for q in self._questions if q.node in nodes])
 
     def prepare(self, nodes: Collection[str], host: str | None = None) -> Prepared:
         """Return what would be done to take ``nodes`` out (all those of ``host``, when one is given); touch nothing."""
@@ -115,7 +119,7 @@ class Crew:
                 case Drain():
                     self.drain(step)
                 case HandOver():
-                    self._hand_over(step)
+                    self.hand_over(step)
         return self._stop(prepared.nodes)
 
     def put_back(self, nodes: Collection[str]) -> None:
@@ -130,8 +134,8 @@ class Crew:
 
     def serve_again(self, nodes: Collection[str]) -> None:
         """Have running machines take part again, and wait until they and their partners are whole."""
-        for question in look.questions(self.plan, nodes):
-            if KEEPALIVED in question.units:
+        for question in self._questions:
+            if question.node in nodes and KEEPALIVED in question.units:
                 self._start_keepalived(question.node)
         for node in nodes:
             for endpoint in self.plan.network.endpoint_of_node(node):
@@ -141,10 +145,9 @@ class Crew:
 
     def ready(self, endpoint: ServiceEndpoint, node: str) -> None:
         """Have the entries of ``endpoint`` send requests to ``node`` again, when their HAProxy runs."""
-        questions = look.questions(self.plan, endpoint.entry)
 
         def balanced() -> bool:
-            answers = look.look(self.plan, self.machines, questions).answers.values()
+            answers = self.look(endpoint.entry).answers.values()
             return all(answer is not None and answer.units.get(HAPROXY) == ACTIVE for answer in answers)
 
         self._until(f"HAProxy runs on {', '.join(endpoint.entry)}", balanced, BOOT_S)
@@ -153,8 +156,8 @@ class Crew:
     def await_whole(self, nodes: Collection[str]) -> None:
         """Wait until everything about ``nodes`` is whole; OperationError that names what is missing."""
         self.progress(f"waiting until {', '.join(nodes)} are whole")
-        questions, end = look.questions(self.plan, nodes), self.clock() + WHOLE_S
-        while findings := look.look(self.plan, self.machines, questions).findings:
+        end = self.clock() + WHOLE_S
+        while findings := self.look(nodes).findings:
             if self.clock() > end:
                 listed = "\n".join(f"  {finding}" for finding in findings)
                 raise OperationError(f"not whole after {WHOLE_S:g} s:\n{listed}")
@@ -163,8 +166,8 @@ class Crew:
     def drain(self, step: Drain) -> None:
         """Have no more requests sent to an application, and wait within a bound until those under way have ended."""
         self._set(step.node, step.backends, step.entries, "drain")
-        questions, end = look.questions(self.plan, step.entries), self.clock() + DRAIN_S
-        while left := self._sessions(step, look.look(self.plan, self.machines, questions)):
+        end = self.clock() + DRAIN_S
+        while left := self._sessions(step, self.look(step.entries)):
             if self.clock() > end:
                 self.progress(f"{step.node} still has {left} open after {DRAIN_S:g} s; they end with it")
                 return
@@ -191,13 +194,14 @@ class Crew:
             for order, answer in refused.items():
                 raise OperationError(f"{entry}: HAProxy does not obey “{order}”: {answer}")
 
-    def _hand_over(self, step: HandOver) -> None:
+    def hand_over(self, step: HandOver) -> None:
+        """Have a machine give its addresses away, and wait until the others hold them."""
         vips = [self.plan.network.vip_by_name[name] for name in step.addresses]
-        questions = look.questions(self.plan, {node for vip in vips for node in vip.nodes})
+        nodes = {node for vip in vips for node in vip.nodes}
         self.machines.run(step.node, "systemctl", "stop", KEEPALIVED)
 
         def taken_over() -> bool:
-            holders = {one.vip.name: one.holders for one in look.look(self.plan, self.machines, questions).holdings}
+            holders = {one.vip.name: one.holders for one in self.look(nodes).holdings}
             return all(len(holders[name]) == 1 and holders[name][0] in step.to for name in step.addresses)
 
         try:
