@@ -145,7 +145,7 @@ def _databases(found: Status) -> Iterator[Table]:
                 style="bold red" if member is not None and member.role in ("silent", "replica") else None,
             )
     yield servers
-    sends = _table("データベースへの接続先 (where applications find the primary)", "node", "database", "sends to")
+    sends = _table("接続先 (sent to)", "node", "database", "sends to")
     for cluster in found.clusters:
         for node, to in cluster.sends.items():
             style = None if to == cluster.primaries and to else "bold red"
