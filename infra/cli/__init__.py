@@ -17,9 +17,12 @@ from infra.cli import (
     lab,
     lines,
     link,
+    maintenance,
     plan,
     preview,
+    reimage,
     render,
+    restart,
     schema,
     secret,
     status,
@@ -43,9 +46,12 @@ __all__ = [
     "lines",
     "link",
     "main",
+    "maintenance",
     "plan",
     "preview",
+    "reimage",
     "render",
+    "restart",
     "schema",
     "secret",
     "status",
@@ -66,7 +72,7 @@ app = typer.Typer(
 )
 for module in (validate, schema, plan, render, hosts, preview, up, destroy, verify, configure):
     app.command(module.__name__.rpartition(".")[2])(module.command)
-for module in (audit, impact, lines, status, drill, switchover):
+for module in (audit, impact, lines, status, drill, switchover, maintenance, reimage, restart):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(lab.app, name="lab")
 app.add_typer(link.app, name="link")

@@ -166,7 +166,7 @@ def _live(plan: Plan, stack_file: pathlib.Path) -> Audit:
 
     request = Request(stack_file=stack_file, as_of=plan.as_of)
     found = [finding for site in plan.sites for finding in verify.verify_site(plan, site, request).findings]
-    with shell.open_shell(plan, {site: store.load(stack_file, site) for site in plan.sites}) as opened:
+    with shell.open_shell(plan, store.load_all(stack_file, plan)) as opened:
         machines = fetch.fetch(plan, opened)
     return level.audit(plan, machines, found, datetime.datetime.now(tz=datetime.UTC))
 
@@ -176,7 +176,7 @@ def _probe(plan: Plan, stack_file: pathlib.Path) -> Audit:
     from infra.probes import level, run
     from infra.secrets import store
 
-    with shell.open_shell(plan, {site: store.load(stack_file, site) for site in plan.sites}) as opened:
+    with shell.open_shell(plan, store.load_all(stack_file, plan)) as opened:
         return level.audit(plan, run.run(plan, opened))
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infra.cli import common
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Collection
+
+    from infra.configure.runner import Outcome, Strategy
+    from infra.plan.model import Plan
 
 
 def command(
@@ -31,22 +38,12 @@ def command(
     """
     import infra.plan
     from infra.configure import display, runner
-    from infra.hosts import access
-    from infra.secrets import store
 
     if strategy not in ("mitogen", "stock"):
         raise typer.BadParameter("mitogen or stock", param_hint="--strategy")
     stack_file = common.stack_file(stack)
     plan = infra.plan.current(stack_file, common.as_of_date(as_of))
-    with display.live(plan, common.err) as progress:
-        outcome = runner.configure(
-            plan,
-            {site: store.load(stack_file, site) for site in plan.sites},
-            {site: access.station_ssh_args(plan, site) for site in plan.sites},
-            limit=limit or (),
-            progress=progress,
-            strategy="mitogen" if strategy == "mitogen" else "stock",
-        )
+    outcome = run(plan, stack_file, limit=limit or (), strategy="mitogen" if strategy == "mitogen" else "stock")
     if as_json:
         common.print_json(
             {
@@ -61,3 +58,22 @@ def command(
         common.out.print(display.table(plan, {node.node: node for node in outcome.nodes}))
         common.out.print(f"{len(outcome.nodes)} nodes in {outcome.seconds:.1f} s, changed: {len(outcome.changed)}")
     runner.require_success(plan, outcome)
+
+
+def run(
+    plan: Plan, stack_file: pathlib.Path, *, limit: Collection[str] = (), strategy: Strategy = "mitogen"
+) -> Outcome:
+    """Configure the machines of ``plan``, or those in ``limit``, with progress on the terminal."""
+    from infra.configure import display, runner
+    from infra.hosts import access
+    from infra.secrets import store
+
+    with display.live(plan, common.err) as progress:
+        return runner.configure(
+            plan,
+            store.load_all(stack_file, plan),
+            {site: access.station_ssh_args(plan, site) for site in plan.sites},
+            limit=limit,
+            progress=progress,
+            strategy=strategy,
+        )

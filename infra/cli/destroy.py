@@ -20,13 +20,15 @@ def command(
     """
     import infra.plan
     from infra.cli.steps import Lines, request_of
-    from infra.operations import destroy
+    from infra.maintenance import record
+    from infra.operations import destroy, workspace
 
     request = request_of(stack, as_of, allow_data_loss, lost)
     # What exists is to go, so a lock that no longer matches the declaration is no reason to stop.
     plan = infra.plan.compute(request.stack_file, request.as_of).plan
     request.check(plan)
     left = {site: destroy.destroy_site(plan, site, request, Lines()) for site in plan.sites}
+    record.remove(workspace.ROOT, plan.stack)
     if as_json:
         document = {
             "format": 1,

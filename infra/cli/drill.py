@@ -73,7 +73,7 @@ def scene_of(plan: Plan, stack_file: pathlib.Path) -> Iterator[Scene]:
     from infra.operations import shell, virsh
     from infra.secrets import store
 
-    secrets = {site: store.load(stack_file, site) for site in plan.sites}
+    secrets = store.load_all(stack_file, plan)
     with shell.open_shell(plan, secrets) as opened:
         yield Scene(
             plan=plan,

@@ -30,7 +30,7 @@ def command(
     stack_file = common.stack_file(stack)
     plan = infra.plan.current(stack_file, common.as_of_date(as_of))
     cluster = switchover.find(plan.network, service)
-    with shell.open_shell(plan, {site: store.load(stack_file, site) for site in plan.sites}) as machines:
+    with shell.open_shell(plan, store.load_all(stack_file, plan)) as machines:
         done = switchover.switchover(machines, cluster, to)
     if as_json:
         common.print_json({"format": 1, "stack": plan.stack, **dataclasses.asdict(done)})

@@ -33,11 +33,13 @@ def command(
     """
     from infra.cli.steps import Lines, changes_document, changes_table, request_of
     from infra.image import Image
-    from infra.operations import up
+    from infra.maintenance import record
+    from infra.operations import up, workspace
     from infra.operations.preview import Preview
     from network.errors import OperationError
 
     request = request_of(stack, as_of, allow_data_loss, lost)
+    record.require_none(workspace.ROOT, request.stack_file.stem)  # it would start what was stopped on purpose
     progress = Lines()
     plan = up.prepare(request, Image.from_file(image) if image is not None else None)
     options = up.Options(first_contact=wait, shutdown_s=shutdown_timeout)

@@ -15,21 +15,26 @@ def command(
 ) -> None:
     """Compare every machine, everything with the stack's mark, and the hypervisors with the plan.
 
+    Machines that `kumiai maintenance` has stopped are no difference.
+
     Example: kumiai verify demo
     """
     import dataclasses
 
     import infra.plan
     from infra.cli.steps import request_of
-    from infra.operations import verify
+    from infra.maintenance import record
+    from infra.operations import live, verify, workspace
     from network.errors import OperationError
 
     request = request_of(stack, as_of, None, lost)
     plan = infra.plan.current(request.stack_file, request.as_of)
     request.check(plan)
     reports = {site: verify.verify_site(plan, site, request) for site in plan.sites}
-    passed = all(report.passed for report in reports.values())
-    findings = [finding for report in reports.values() for finding in report.findings]
+    out = record.load(workspace.ROOT, plan.stack)
+    found = [finding for report in reports.values() for finding in report.findings]
+    findings = [f for f in found if out is None or f.subject not in out.nodes or f.message != live.STOPPED]
+    passed = not findings and all(report.machines for report in reports.values())
     examined = {
         key: sum(getattr(report, key) for report in reports.values())
         for key in ("machines", "cards", "disks", "objects", "bridges", "settings")
@@ -41,10 +46,13 @@ def command(
                 "stack": plan.stack,
                 "verdict": "pass" if passed else "fail",
                 "examined": examined,
+                "out": None if out is None else {"kind": out.kind, "host": out.host, "nodes": out.nodes},
                 "findings": [dataclasses.asdict(finding) for finding in findings],
             }
         )
     else:
+        if out is not None:
+            common.out.print(str(out), markup=False, soft_wrap=True)
         for finding in findings:
             common.out.print(str(finding), markup=False, soft_wrap=True)
         looked = ", ".join(f"{count} {what}" for what, count in examined.items())

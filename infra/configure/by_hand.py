@@ -20,7 +20,7 @@ def prepare(stack: str, as_of: str | None, user_pid: int) -> str:
         raise InputError(f"{stack}: no such stack ({stack_file} does not exist)")
     day = datetime.date.fromisoformat(as_of) if as_of else datetime.datetime.now(tz=datetime.UTC).astimezone().date()
     plan = infra.plan.current(stack_file, day)
-    secrets = {site: infra.secrets.store.load(stack_file, site) for site in plan.sites}
+    secrets = infra.secrets.store.load_all(stack_file, plan)
     ssh_args = {site: infra.hosts.access.station_ssh_args(plan, site) for site in plan.sites}
     directory = memory.folder_of(user_pid, private.PURPOSE)
     private.fill(directory, plan, secrets, ssh_args, {})

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from infra import process
-from infra.operations.shell import Shell
+from infra.operations.shell import Shell, python
 
 # On a machine: for each line of stdin, 1 when the address is one of its own. Linux sends what goes to an address of its
 # own from that address; a bind would also succeed where net.ipv4.ip_nonlocal_bind is set.
@@ -97,7 +97,7 @@ def sampling(shell: Shell, nodes: Sequence[str], address: str) -> Iterator[Sampl
     with contextlib.ExitStack() as stack:
         threads = []
         for node in nodes:
-            argv = shell.argv(node, "python3", "-I", "-S", "-c", PROGRAM, address)
+            argv = shell.argv(node, *python(PROGRAM, address))
             child = stack.enter_context(process.started(*argv))
             threads.append(threading.Thread(target=ask, args=(child, samples.by_node[node]), daemon=True))
             threads[-1].start()

@@ -42,8 +42,8 @@ class Scene:
 
     def await_whole(self, nodes: Collection[str], when: str) -> None:
         """Wait until machines have all their services and sessions; OperationError that names what is missing."""
-        end = time.monotonic() + WHOLE_S
-        while findings := look.look(self.plan, self.shell, only=nodes).findings:
+        end, questions = time.monotonic() + WHOLE_S, look.questions(self.plan, nodes)
+        while findings := look.look(self.plan, self.shell, questions).findings:
             if time.monotonic() > end:
                 raise OperationError(f"not whole {when}, after {WHOLE_S:g} s: {'; '.join(findings)}")
             time.sleep(LOOK_S)  # a machine far away sends no event

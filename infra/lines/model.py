@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Address
 from typing import Literal
 
 from network import gateways
-from network.model import Line, NetworkPlan, OfficeLan
+from network.model import Line, NetworkPlan, OfficeLan, ServiceEndpoint
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ class Row:
 
 def paths(network: NetworkPlan) -> tuple[Path, ...]:
     """Return every office LAN over every line of its member and zone, LAN by LAN, main lines first."""
+    reached = [(endpoint, gateways.addresses_of(network, endpoint)) for endpoint in network.endpoints]
     return tuple(
         Path(
             member=lan.member,
@@ -86,7 +88,7 @@ def paths(network: NetworkPlan) -> tuple[Path, ...]:
             line_class=line.line_class,
             mbps=line.mbps,
             site=line.site,
-            targets=_targets(network, lan, line),
+            targets=tuple(_targets(reached, lan, line)),
         )
         for lan in network.offices
         for line in sorted(network.lines, key=lambda line: line.role != "main")
@@ -94,12 +96,11 @@ def paths(network: NetworkPlan) -> tuple[Path, ...]:
     )
 
 
-def _targets(network: NetworkPlan, lan: OfficeLan, line: Line) -> tuple[Target, ...]:
-    found = []
-    for endpoint in network.endpoints:
+def _targets(
+    reached: Iterable[tuple[ServiceEndpoint, Mapping[tuple[str, str], IPv4Address]]], lan: OfficeLan, line: Line
+) -> Iterator[Target]:
+    for endpoint, addresses in reached:
         ports = [port.first for port in endpoint.listen if port.protocol == "tcp"]
-        if (endpoint.zone, endpoint.site) == (lan.zone, line.site) and lan.member in endpoint.participants and ports:
-            own = IPv4Network(network.vip_by_name[endpoint.vip].address.ip)
-            address = gateways.presented(line, own).network_address
-            found.append(Target(service=endpoint.name, address=address, port=ports[0]))
-    return tuple(found)
+        address = addresses.get((line.member, line.name))
+        if address is not None and endpoint.zone == lan.zone and lan.member in endpoint.participants and ports:
+            yield Target(service=endpoint.name, address=address, port=ports[0])

@@ -13,7 +13,7 @@ from typing import Any
 from infra.configure.services import services
 from infra.live import on_node
 from infra.live.model import MAIN_TABLE, Live, LiveRoute, Socket
-from infra.operations.shell import Shell
+from infra.operations.shell import Shell, python
 from infra.plan.model import Plan
 from network.errors import OperationError
 
@@ -34,7 +34,7 @@ def fetch(plan: Plan, shell: Shell) -> Mapping[str, Live | OperationError]:
 
 
 def _read(shell: Shell, node: str, units: Sequence[str]) -> Live | OperationError:
-    program = ("python3", "-I", "-S", "-c", PROGRAM.read_text(encoding="utf-8"), *units)
+    program = python(PROGRAM.read_text(encoding="utf-8"), *units)
     try:
         return parse(node, json.loads(shell.run(node, *program, timeout_s=LIMIT_S)))
     except OperationError as error:

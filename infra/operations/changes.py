@@ -72,6 +72,8 @@ class Change:
     reasons: tuple[str, ...]
     refused: bool
     """Whether it loses data and nobody has allowed that."""
+    lost: tuple[str, ...] = ()
+    """Parts of a machine that are replaced or deleted: ``data``, ``root``."""
 
     @property
     def words(self) -> str:
@@ -92,8 +94,11 @@ _SAID = {
 }
 
 
-def classify(steps: Iterable[Step], allowed: Collection[str]) -> tuple[Change, ...]:
-    """Return what ``steps`` do to each machine, segment and host, sorted; ``allowed`` nodes may lose data."""
+def classify(steps: Iterable[Step], allowed: Collection[str], reimaged: Collection[str] = ()) -> tuple[Change, ...]:
+    """Return what ``steps`` do to each machine, segment and host, sorted.
+
+    ``allowed`` nodes may lose data, ``reimaged`` ones their root disk and nothing else.
+    """
     by_subject: dict[tuple[str, str], list[Step]] = {}
     for step in steps:
         subject = _subject(step)
@@ -102,9 +107,11 @@ def classify(steps: Iterable[Step], allowed: Collection[str]) -> tuple[Change, .
     changes = []
     for (kind, name), own in sorted(by_subject.items()):
         impact, reasons = _node(own) if kind == "node" else _part(own)
+        lost = _lost(own) if kind == "node" else ()
         losing = impact >= Impact.DATA_LOSS and kind == "node"
-        refused = losing and not {name, ANY_NODE} & set(allowed)
-        changes.append(Change(kind=kind, name=name, impact=impact, reasons=reasons, refused=refused))
+        only_root = impact is Impact.DATA_LOSS and lost == ("root",) and name in reimaged
+        refused = losing and not only_root and not {name, ANY_NODE} & set(allowed)
+        changes.append(Change(kind=kind, name=name, impact=impact, reasons=reasons, refused=refused, lost=lost))
     return tuple(change for change in changes if change.impact is not Impact.NONE)
 
 
@@ -112,6 +119,16 @@ def node_of(urn: str) -> str | None:
     """Return the node that a resource belongs to: of ``…Node$…::juki-ap1.root`` it is ``juki-ap1``."""
     match = _OWNER.search(urn)
     return urn.rsplit("::", 1)[-1].partition(".")[0] if match and match["kind"] == "Node" else None
+
+
+def part_of(urn: str) -> str:
+    """Return which part of a node a resource is: of ``…::juki-ap1.root`` it is ``root``; empty for the machine."""
+    return urn.rsplit("::", 1)[-1].partition(".")[2].partition(".")[0]
+
+
+def _lost(steps: Sequence[Step]) -> tuple[str, ...]:
+    found = {_part_name(step) for step in steps if step.operation in {*_REPLACING, "delete"}}
+    return tuple(part for part in ("data", "root") if part in found)
 
 
 def _subject(step: Step) -> tuple[str, str] | None:
@@ -167,7 +184,7 @@ _PARTS = {"root": "the root disk", "data": "the data volume"}
 def _part_name(step: Step) -> str:
     if step.type.endswith(":Domain"):
         return "domain"
-    return step.urn.rsplit("::", 1)[-1].partition(".")[2].partition(".")[0]
+    return part_of(step.urn)
 
 
 def _volume_reason(part: str, steps: Sequence[Step]) -> str:

@@ -10,6 +10,7 @@ from infra.plan.model import Node, Plan
 from infra.resources import components, names
 
 _OWNER = f"{{{names.OWNER_NAMESPACE}}}owner"
+STOPPED = "it does not run"
 _KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "KiB": 1, "MiB": 1024, "GiB": 1024**2}
 
 
@@ -34,7 +35,7 @@ def check_machine(plan: Plan, node: Node, xml: etree._Element, *, running: bool)
         *_cards(plan, node, xml),
     ]
     if not running:
-        said.insert(0, "it does not run")
+        said.insert(0, STOPPED)
     return tuple(Finding(host=node.host, subject=node.name, message=message) for message in said)
 
 

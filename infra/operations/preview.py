@@ -34,7 +34,9 @@ def preview_site(plan: Plan, site: str, request: Request) -> Preview:
     record = engine_run.preview(place)
     engine_run.require_success(place, record, "the preview failed")
     notes = tuple(f"{cause}; what it holds was not compared" for cause in silent.values())
-    return Preview(changes=changes.classify(believable(record, silent), request.allow_data_loss), notes=notes)
+    return Preview(
+        changes=changes.classify(believable(record, silent), request.allow_data_loss, request.reimage), notes=notes
+    )
 
 
 def believable(record: engine_run.Record, silent: Collection[str]) -> list[changes.Step]:

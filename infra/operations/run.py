@@ -11,7 +11,7 @@ from infra.operations import changes, engine_run, interrupted, lost, reconcile, 
 from infra.operations.virsh import Hypervisor, Thing
 from infra.operations.workspace import Deployment, Workspace
 from infra.plan.model import Plan
-from infra.resources import surroundings
+from infra.resources import names, surroundings
 from infra.resources.components import ANY_NODE
 from network import errors
 
@@ -28,6 +28,8 @@ class Request:
     """Node names; ``*`` means all."""
     lost: frozenset[str] = frozenset()
     """Hosts that are dead and left out."""
+    reimage: frozenset[str] = frozenset()
+    """Nodes whose root disks may be made anew; their data volumes stay protected."""
 
     def check(self, plan: Plan) -> None:
         """Raise InputError for a node or a host that does not exist: a typing error must not mean "nothing"."""
@@ -43,6 +45,7 @@ class Request:
             surroundings.AS_OF: self.as_of.isoformat(),
             surroundings.ALLOW_DATA_LOSS: ",".join(sorted(self.allow_data_loss)),
             surroundings.LOST: ",".join(sorted(self.lost)),
+            surroundings.REIMAGE: ",".join(sorted(self.reimage)),
         }
 
 
@@ -63,7 +66,7 @@ def settle(
     lost.put_back(place, [host for host in lost.hosts_aside(place) if host in hosts], progress)
     deployment = place.export()
     found = reconcile.compare(place.stack, deployment, present, interrupted.read_note(place))
-    require_explained(place, found, request.allow_data_loss)
+    require_explained(place, found, {*request.allow_data_loss, *half_made(place.stack, found, request.reimage)})
     if found.clean:
         return deployment, present
     for thing in found.leftover:
@@ -76,6 +79,16 @@ def settle(
         place.replace_state(state.drop_urns(deployment, forget))
         deployment = place.export()
     return deployment, virsh.probe_all(hosts)
+
+
+def half_made(stack: str, found: reconcile.Differences, reimaged: Collection[str]) -> frozenset[str]:
+    """Return the ``reimaged`` nodes of which nothing but the root disk is gone: an interrupted run had removed it."""
+    marks = {node: [names.volume_mark(stack, name) for name in gone] for node, gone in found.lost_data.items()}
+    return frozenset(
+        node
+        for node, gone in marks.items()
+        if node in reimaged and all(mark is not None and mark.kind == "root" for mark in gone)
+    )
 
 
 def require_explained(place: Workspace, found: reconcile.Differences, allowed: Collection[str]) -> None:
@@ -109,20 +122,56 @@ def require_allowed(place: Workspace, planned: Collection[changes.Change]) -> No
     )
 
 
-def unprotect(place: Workspace, deployment: Deployment, planned: Collection[changes.Change]) -> None:
-    """Take the protection off the volumes that this run is allowed to replace or delete, and off no others."""
+def require_only(place: Workspace, planned: Collection[changes.Change], nodes: Collection[str]) -> None:
+    """Raise an error when a machine besides ``nodes``, or a segment, would change; guest images on hosts may."""
+    more = [c for c in planned if c.kind != "host" and (c.kind, c.name) not in {("node", node) for node in nodes}]
+    if more:
+        listed = "\n".join(f"  {c.kind} {c.name}: {c.words}" for c in more)
+        raise errors.OperationError(
+            f"{place.name}: other changes are waiting:\n{listed}\nNothing of this was touched; first: "
+            f"kumiai up {place.stack}"
+        )
+
+
+def unprotect(
+    place: Workspace,
+    deployment: Deployment,
+    planned: Collection[changes.Change],
+    allowed: Collection[str],
+) -> None:
+    """Take the protection off the volumes that this run is allowed to replace or delete, and off no others.
+
+    Of nodes that are not ``allowed`` to lose data, only the root disk is.
+    """
     losing = {change.name for change in planned if change.impact >= changes.Impact.DATA_LOSS and not change.refused}
+    data = losing if ANY_NODE in allowed else losing & set(allowed)
     urns = [
         record["urn"]
         for record in state.records(deployment)
-        if record.get("protect") and changes.node_of(record["urn"]) in losing
+        if record.get("protect")
+        and (node := changes.node_of(record["urn"])) in losing
+        and (node in data or changes.part_of(record["urn"]) == "root")
     ]
     if urns:
         place.run("state", "unprotect", "--yes", "--stack", place.name, *urns)
+
+
+def protect_again(place: Workspace) -> None:
+    """Protect the volumes of all nodes in the state: those that a run was allowed to replace are new and have data."""
+    urns = [
+        record["urn"]
+        for record in state.records(place.export())
+        if record.get("custom")
+        and not record.get("protect")
+        and changes.node_of(record["urn"]) is not None
+        and changes.part_of(record["urn"]) in ("root", "data")
+    ]
+    if urns:
+        place.run("state", "protect", "--yes", "--stack", place.name, *urns)
 
 
 def planned_changes(place: Workspace, request: Request) -> tuple[changes.Change, ...]:
     """Ask the engine, and return what would happen to each machine, segment and host."""
     record = engine_run.preview(place)
     engine_run.require_success(place, record, "the preview failed")
-    return changes.classify(record.steps, request.allow_data_loss)
+    return changes.classify(record.steps, request.allow_data_loss, request.reimage)

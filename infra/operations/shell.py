@@ -48,6 +48,11 @@ class Shell:
         return self.probe(node, "true", timeout_s=2 * contact.CONNECT_S).ok
 
 
+def python(program: str, *arguments: str) -> tuple[str, ...]:
+    """Return the command that runs the text ``program`` on a machine, with nothing but Python's own modules."""
+    return ("python3", "-I", "-S", "-c", program, *arguments)
+
+
 @contextlib.contextmanager
 def open_shell(plan: Plan, secrets: Mapping[str, Secrets]) -> Iterator[Shell]:
     """Yield a way to the machines of all sites; ``secrets`` are by site, and their files end with the block."""

@@ -46,6 +46,8 @@ class Options:
     """Wait until every machine answers on SSH, then wipe its first-boot disk."""
     shutdown_s: float = SHUTDOWN_S
     contact_s: float = contact.LIMIT_S
+    only: frozenset[str] | None = None
+    """Nodes that may change; any other change ends the run before the first one. None: all."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,15 +105,20 @@ def prepare(request: Request, image: Image | None = None) -> Plan:
     request.check(plan)
     access.require_reachable(plan, [host.id for host in plan.hosts if host.id not in request.lost])
     if any(node.image is None for node in plan.nodes):
-        pinned = image if image is not None else ensure_image(None, shown)
-        if pinned.root_gib > ROOT_GIB:
-            raise errors.InputError(f"image {pinned.id} is {pinned.root_gib} GiB large; root disks have {ROOT_GIB} GiB")
-        surroundings.keep_own(pinned)
-        infra.plan.pin_images(request.stack_file, pinned.id)
+        infra.plan.pin_images(request.stack_file, image_for_new(image).id)
         plan = infra.plan.current(request.stack_file, request.as_of)
     for name in sorted({node.image for node in plan.nodes if node.image is not None}):
         require_image(name)
     return plan
+
+
+def image_for_new(image: Image | None) -> Image:
+    """Return what machines are made from: ``image``, kept where the program looks for it, or that of today's recipe."""
+    found = image if image is not None else ensure_image(None, shown)
+    if found.root_gib > ROOT_GIB:
+        raise errors.InputError(f"image {found.id} is {found.root_gib} GiB large; root disks have {ROOT_GIB} GiB")
+    surroundings.keep_own(found)
+    return found
 
 
 def require_image(name: str) -> None:
@@ -149,10 +156,14 @@ def up_site(plan: Plan, name: str, request: Request, options: Options, progress:
             # A new stack has nothing to lose, and the engine's own look at it would only cost time.
             planned = run.planned_changes(place, request)
             run.require_allowed(place, planned)
+            if options.only is not None:
+                run.require_only(place, planned, options.only)
     if fresh or planned:
         with clock.phase("changes"):
-            run.unprotect(place, deployment, planned)
+            run.unprotect(place, deployment, planned, request.allow_data_loss)
             _change(site, present, planned)
+            if request.allow_data_loss or request.reimage:
+                run.protect_again(place)
     with clock.phase("check"):
         present = virsh.probe_all(hosts)
         started = start_stopped(site, present)

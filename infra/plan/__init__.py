@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import pathlib
 import time
+from collections.abc import Collection
 
 from infra.declaration import links as links_file
 from infra.declaration.load import load as load_declaration
@@ -15,7 +16,7 @@ from infra.plan.model import Plan
 from network.clock import JST
 from network.errors import InputError
 
-__all__ = ["Computed", "Plan", "compute", "current", "pin_images"]
+__all__ = ["Computed", "Plan", "compute", "current", "pin_anew", "pin_images"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,12 @@ def current(stack_file: pathlib.Path, as_of: datetime.date) -> Plan:
             f"run `kumiai plan {stack_file.stem}`, read what changes, and commit the lock"
         )
     return computed.plan
+
+
+def pin_anew(stack_file: pathlib.Path, nodes: Collection[str], image: str) -> None:
+    """Pin ``image`` in the lock for ``nodes``: the next change of the stack makes their root disks anew from it."""
+    lock = lock_file.load(stack_file)
+    lock_file.write(stack_file, lock_file.dump(lock_file.pin_anew(lock, nodes, image)))
 
 
 def pin_images(stack_file: pathlib.Path, image: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import pydantic
@@ -148,6 +148,17 @@ def write(stack_file: pathlib.Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def pin_anew(lock: Lock, nodes: Collection[str], image: str) -> Lock:
+    """Return ``lock`` with ``image`` pinned for ``nodes``, whatever they were made from."""
+    return dataclasses.replace(
+        lock,
+        nodes={
+            name: entry.model_copy(update={"image": image}) if name in nodes else entry
+            for name, entry in lock.nodes.items()
+        },
+    )
 
 
 def pin_images(lock: Lock, image: str) -> Lock:

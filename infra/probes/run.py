@@ -10,7 +10,7 @@ from concurrent import futures
 
 from infra import process
 from infra.lab import reach
-from infra.operations.shell import Shell
+from infra.operations.shell import Shell, python
 from infra.plan.model import Plan
 from infra.probes import frames, wanted
 from infra.probes.model import Probe, Source, Tried
@@ -40,7 +40,7 @@ def _from(plan: Plan, shell: Shell, source: Source, probes: Sequence[Probe]) -> 
         member, office, zone = source.name.split("/")
         argv = (*reach.office_exec(plan.stack, member, office, zone), sys.executable, "-I", "-S", str(PROGRAM))
     else:
-        argv = shell.argv(source.name, "python3", "-I", "-S", "-c", PROGRAM.read_text(encoding="utf-8"))
+        argv = shell.argv(source.name, *python(PROGRAM.read_text(encoding="utf-8")))
     done = process.probe(*argv, stdin=orders, timeout_s=LIMIT_S)
     if not done.ok:
         cause = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from ipaddress import IPv4Address
 
 from infra.lab import offices
 from infra.probes.model import Probe, Source
 from network import flows
 from network.flows import Accept, Resolution
-from network.model import NetworkNode, NetworkPlan
+from network.model import NetworkPlan
 from network.ports import PortRange, Protocol
 
 NEVER = (PortRange("tcp", 7, 7), PortRange("udp", 53, 53), PortRange("icmp", 0, 0))
@@ -28,6 +28,17 @@ class Target:
     """Empty for an address that moves."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Where packets come from, and what follows from that for every target."""
+
+    source: Source
+    own: frozenset[IPv4Address]
+    """Addresses that it has or may take over; they are no targets."""
+    beyond: tuple[str, ...]
+    """Next hops to other segments."""
+
+
 def probes(network: NetworkPlan) -> tuple[Probe, ...]:
     """Return every probe: from each terminal and each card of each machine to each address of somebody else.
 
@@ -39,19 +50,19 @@ def probes(network: NetworkPlan) -> tuple[Probe, ...]:
     targets = sorted(_targets(network))
     return tuple(
         Probe(
-            source=source,
+            source=sender.source,
             target_name=target.name,
             target_segment=target.segment,
             target=target.address,
             protocol=protocol,
             port=port,
             via=via,
-            passes=_passing(resolution, source, target, protocol, port),
+            passes=_passing(resolution, sender.source, target, protocol, port),
         )
-        for source, holder in _sources(network)
+        for sender in _senders(network)
         for target in targets
-        if target.address not in _own(network, holder)
-        for via in _ways(network, source, target)
+        if target.address not in sender.own
+        for via in _ways(sender, target)
         for protocol, port in asked
     )
 
@@ -73,48 +84,40 @@ def _targets(network: NetworkPlan) -> Iterator[Target]:
         yield Target(name=f"station of {site}", segment=segment, address=station.ip, mac="")
 
 
-def _sources(network: NetworkPlan) -> Iterator[tuple[Source, NetworkNode | None]]:
+def _senders(network: NetworkPlan) -> Iterator[Sender]:
     for lan in network.offices:
-        yield (
-            Source(
-                name=f"{lan.member}/{lan.office}/{lan.zone}",
-                segment="office",
-                card=offices.TERMINAL,
-                address=offices.terminal_address(lan.prefixes[0]).ip,
-                terminal=True,
-            ),
-            None,
+        source = Source(
+            name=f"{lan.member}/{lan.office}/{lan.zone}",
+            segment="office",
+            card=offices.TERMINAL,
+            address=offices.terminal_address(lan.prefixes[0]).ip,
+            terminal=True,
         )
+        router = str(offices.router_address(lan.prefixes[0]).ip)
+        yield Sender(source=source, own=frozenset(), beyond=(router,))
     for node in network.nodes:
+        held = {vip.address.ip for vip in network.vips if node.name in vip.nodes}
+        own = frozenset(held | {card.address.ip for card in node.interfaces})
+        gateways = {n.name for n in network.nodes if n.role == "gateway" and n.name != node.name}
         for card in node.interfaces:
-            yield (
-                Source(name=node.name, segment=card.segment, card=card.name, address=card.address.ip, terminal=False),
-                node,
+            source = Source(
+                name=node.name, segment=card.segment, card=card.name, address=card.address.ip, terminal=False
             )
+            yield Sender(source=source, own=own, beyond=_next_hops(network, card.segment, gateways))
 
 
-def _own(network: NetworkPlan, node: NetworkNode | None) -> frozenset[IPv4Address]:
-    """Return the addresses that a machine has or may take over."""
-    if node is None:
-        return frozenset()
-    held = {vip.address.ip for vip in network.vips if node.name in vip.nodes}
-    return frozenset(held | {card.address.ip for card in node.interfaces})
+def _next_hops(network: NetworkPlan, segment: str, gateways: Set[str]) -> tuple[str, ...]:
+    known = network.segment_by_name[segment]
+    if known.kind == "management":
+        return (str(network.stations[known.site].ip),)
+    return tuple(str(vip.address.ip) for vip in network.vips if vip.segment == segment and set(vip.nodes) <= gateways)
 
 
-def _ways(network: NetworkPlan, source: Source, target: Target) -> Sequence[str]:
-    if source.terminal:
-        lan = next(o for o in network.offices if f"{o.member}/{o.office}/{o.zone}" == source.name)
-        return (str(offices.router_address(lan.prefixes[0]).ip),)
-    if target.segment == source.segment:
+def _ways(sender: Sender, target: Target) -> Sequence[str]:
+    if target.segment == sender.source.segment:
         # On management a bridge keeps machines apart, whatever ARP says.
         return (target.mac,) if target.mac else (str(target.address),)
-    segment = network.segment_by_name[source.segment]
-    if segment.kind == "management":
-        return (str(network.stations[segment.site].ip),)
-    holders = {n.name for n in network.nodes if n.role == "gateway" and source.name != n.name}
-    return tuple(
-        str(vip.address.ip) for vip in network.vips if vip.segment == source.segment and set(vip.nodes) <= holders
-    )
+    return sender.beyond
 
 
 def _passing(resolution: Resolution, source: Source, target: Target, protocol: Protocol, port: int) -> str:

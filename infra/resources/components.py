@@ -37,12 +37,18 @@ class Surroundings:
     seeds: Mapping[str, Seed]
     allow_data_loss: frozenset[str]
     """Nodes whose volumes may be replaced or deleted in this run; ``*`` means all."""
+    reimage: frozenset[str]
+    """Nodes whose root disks, and nothing else, may be replaced in this run."""
     lost: frozenset[str]
     """Hosts that do not answer and are left out."""
 
-    def protects(self, node: str) -> bool:
-        """Say whether the volumes of ``node`` are protected."""
+    def protects_data(self, node: str) -> bool:
+        """Say whether the data volume of ``node`` is protected."""
         return not self.allow_data_loss & {node, ANY_NODE}
+
+    def protects_root(self, node: str) -> bool:
+        """Say whether the root disk of ``node`` is protected."""
+        return self.protects_data(node) and node not in self.reimage
 
     def uri(self, host: str) -> pulumi.Input[str]:
         """Return the URI of ``host``; unknown for a silent one, so that the engine previews without connecting."""
@@ -103,13 +109,12 @@ class Node(pulumi.ComponentResource):
         image = surroundings.image_of(node)
         accelerator = surroundings.accelerators[host.id]
         name = names.domain(plan.stack, node.name)
-        protect = surroundings.protects(node.name)
         # The digest of the first boot covers the image, but a person who lists volumes wants to see the image too.
         root_name = names.root_volume(plan.stack, node.name, image.id, seed.digest)
         seed_name = names.seed_volume(plan.stack, node.name, seed.digest)
         self.root = adapter.root_volume(
             node.name, root_name, host.id, model.ROOT_GIB, base=host.images[image.id, "root"],
-            storage=host.pool, protect=protect, parent=self, connection=host.connection,
+            storage=host.pool, protect=surroundings.protects_root(node.name), parent=self, connection=host.connection,
         )  # fmt: skip
         self.seed = adapter.seed_volume(
             node.name, seed_name, seed.digest, host.id, seed.path,
@@ -120,7 +125,8 @@ class Node(pulumi.ComponentResource):
             data_name = names.data_volume(plan.stack, node.name, node.generation)
             self.data = adapter.data_volume(
                 node.name, data_name, host.id, node.data_gib,
-                storage=host.pool, protect=protect, parent=self, connection=host.connection,
+                storage=host.pool, protect=surroundings.protects_data(node.name),
+                parent=self, connection=host.connection,
             )  # fmt: skip
             disks.append((self.data, data_name, "data"))
         disks.append((self.seed, seed_name, "seed"))

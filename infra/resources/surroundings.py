@@ -22,6 +22,8 @@ OWN_IMAGE = "file-"
 """Beginning of the identifier of an operator's own image, which brings its own boot loader."""
 LOST = "KUMIAI_LOST"
 """Hosts that are left out of this run, with commas."""
+REIMAGE = "KUMIAI_REIMAGE"
+"""Nodes whose root disks this run may make anew, with commas; their data volumes stay protected."""
 SILENT = "KUMIAI_SILENT"
 """Hosts that do not answer: a preview goes without asking them, with commas."""
 STACK_FILE = "KUMIAI_STACK_FILE"
@@ -49,6 +51,7 @@ def collect(
         default_image=default_image,
         seeds=seeds.make(plan, site, secrets, memory.folder_of(os.getpid(), "seeds")),
         allow_data_loss=names_in(environ.get(ALLOW_DATA_LOSS, "")),
+        reimage=names_in(environ.get(REIMAGE, "")),
         lost=lost,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import pathlib
+from collections.abc import Mapping
 
 from infra.operations import workspace
 from infra.plan.model import Plan
@@ -22,6 +23,11 @@ def load(stack_file: pathlib.Path, site: str) -> Secrets:
     if found is None:
         raise errors.InputError(f"{place.name}: no keys yet; run `kumiai up {stack_file.stem}`, which makes them")
     return found
+
+
+def load_all(stack_file: pathlib.Path, plan: Plan) -> Mapping[str, Secrets]:
+    """Return the secrets of every site of ``plan``, by site; errors as of `load`."""
+    return {site: load(stack_file, site) for site in plan.sites}
 
 
 def ensure(plan: Plan, stack_file: pathlib.Path, site: str) -> Secrets:

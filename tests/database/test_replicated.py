@@ -13,6 +13,9 @@ from collections.abc import Iterator
 import pytest
 
 from infra.operations import switchover
+from infra.process import Completed
+from infra.status import look
+from infra.status.database import ClusterStatus
 from network import timers
 from network.errors import OperationError
 from tests.database.place import PATIENCE_S, ROLE, Machine, Place, Writer, missing, place, planned, tell, until
@@ -144,8 +147,11 @@ class Shell:
     def __init__(self, running: Place) -> None:
         self._running = running
 
+    def probe(self, node: str, *command: str, stdin: str | None = None, timeout_s: float = 60) -> Completed:
+        return self._running.machines[node].sh(*command, stdin=stdin, timeout_s=timeout_s)
+
     def run(self, node: str, *command: str, stdin: str | None = None, timeout_s: float = 60) -> str:
-        done = self._running.machines[node].sh(*command, stdin=stdin, timeout_s=timeout_s)
+        done = self.probe(node, *command, stdin=stdin, timeout_s=timeout_s)
         if not done.ok:
             raise OperationError(f"{node}: {done.stderr}")
         return done.stdout
@@ -157,6 +163,36 @@ def test_switchover(running: Place, writer: Writer) -> None:
     assert (done.before, done.after) == (before.node, running.other(before).node)
     assert running.primary() is running.other(before)
     judge(running, writer, begun, timers.switchover_s(TIMERS))
+
+
+def cluster_status(running: Place) -> ClusterStatus:
+    """Ask all machines as `kumiai status` does; units are systemd's, which these machines have not."""
+    plan = planned()[0]
+    asked = look.questions(plan, running.machines)
+    (found,) = look.look(plan, Shell(running), asked).clusters
+    return found
+
+
+def test_the_status_tells_roles_votes_and_where_the_applications_are_sent(running: Place) -> None:
+    running.wait_until_whole()
+    primary = running.primary()
+    standby, third = running.other(primary), running.machines[running.cluster.voters[2]]
+    until(lambda: not cluster_status(running).faults, "the status is whole")
+    found = cluster_status(running)
+    assert {member.node: member.role for member in found.members} == {
+        primary.node: "primary", standby.node: "synchronous standby",
+    }  # fmt: skip
+    assert len({member.timeline for member in found.members}) == 1
+    assert found.sends == dict.fromkeys(running.cluster.applications, (primary.node,))
+    assert sum(vote.leads for vote in found.votes.values() if vote is not None) == 1
+    standby.lose()
+    third.lose()
+    alone = f"{primary.node}: finds no majority of juki-database"
+    until(lambda: alone in map(str, cluster_status(running).faults), "no votes")
+    third.boot()
+    third.start("haproxy", "haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg")
+    standby.boot()
+    until(lambda: not cluster_status(running).faults, "the status is whole again")
 
 
 def test_machine_of_the_primary_is_lost(running: Place, writer: Writer) -> None:

@@ -90,7 +90,7 @@ class Place:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
-            secrets = {site: store.load(self.stack_file, site) for site in plan.sites}
+            secrets = store.load_all(self.stack_file, plan)
         with open_shell(plan, secrets) as opened:
             yield opened
 
@@ -112,6 +112,7 @@ class Place:
         private = ROOT / ".kumiai"
         shutil.rmtree(private / "lost" / f"{self.name}.dc1", ignore_errors=True)
         (private / "runs" / f"{self.name}.dc1.json").unlink(missing_ok=True)
+        (private / "maintenance" / f"{self.name}.json").unlink(missing_ok=True)
         for path in (ROOT / "stacks").glob(f"Pulumi.{self.name}.*.yaml"):
             path.unlink()
 

@@ -95,6 +95,15 @@ def test_another_image_names_both() -> None:
     assert "juki-db1" not in found
 
 
+def test_a_new_image_is_allowed_for_the_root_disk_alone() -> None:
+    (found,) = (c for c in changes.classify(steps("image"), (), {"juki-ap1"}) if c.name == "juki-ap1")
+    assert (found.refused, found.lost, found.words) == (False, ("root",), "replace: data loss")
+    (data,) = changes.classify(steps("data"), (), {"juki-db1"})
+    assert (data.refused, data.lost) == (True, ("data",))
+    (both,) = (c for c in changes.classify(steps("generation"), (), {"juki-ap1"}) if c.name == "juki-ap1")
+    assert (both.refused, both.lost) == (True, ("data", "root"))
+
+
 def test_a_removed_machine_is_deleted_with_its_data_and_refused() -> None:
     found = classified("removed")
     assert set(found) == {"juki-ap1"}

@@ -47,7 +47,7 @@ def test_only_what_may_be_lost_is_unprotected(monkeypatch: pytest.MonkeyPatch) -
     calls: list[tuple[str, ...]] = []
     monkeypatch.setattr(Workspace, "run", lambda self, *words, **_: calls.append(words))
     planned = [change("a1", Impact.DATA_LOSS, refused=False), change("b1", Impact.RESTART, refused=False)]
-    run.unprotect(PLACE, states.two_hosts(), planned)
+    run.unprotect(PLACE, states.two_hosts(), planned, {"a1"})
     (words,) = calls
     assert words[:2] == ("state", "unprotect")
     assert {w for w in words if w.startswith("urn:")} == {
@@ -55,8 +55,44 @@ def test_only_what_may_be_lost_is_unprotected(monkeypatch: pytest.MonkeyPatch) -
         states.urn("Node", "Volume", "a1.data"),
     }
     calls.clear()
-    run.unprotect(PLACE, states.two_hosts(), planned[1:])
+    run.unprotect(PLACE, states.two_hosts(), planned[1:], {"a1"})
     assert calls == []
+
+
+def test_of_a_machine_that_gets_a_new_image_the_data_volume_stays_protected(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, ...]] = []
+    monkeypatch.setattr(Workspace, "run", lambda self, *words, **_: calls.append(words))
+    run.unprotect(PLACE, states.two_hosts(), [change("a1", Impact.DATA_LOSS, refused=False)], ())
+    ((*_, urn),) = calls
+    assert [word for word in calls[0] if word.startswith("urn:")] == [urn]
+    assert urn == states.urn("Node", "Volume", "a1.root")
+
+
+def test_what_was_unprotected_for_a_run_is_protected_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, ...]] = []
+    deployment = states.two_hosts()
+    for record in deployment["deployment"]["resources"]:
+        if record["urn"].endswith("::a1.root"):
+            record["protect"] = False
+    monkeypatch.setattr(Workspace, "export", lambda self: deployment)
+    monkeypatch.setattr(Workspace, "run", lambda self, *words, **_: calls.append(words))
+    run.protect_again(PLACE)
+    assert calls == [("state", "protect", "--yes", "--stack", "demo.dc1", states.urn("Node", "Volume", "a1.root"))]
+    calls.clear()
+    deployment = states.two_hosts()
+    run.protect_again(PLACE)
+    assert calls == []
+
+
+def test_changes_that_nobody_asked_for_are_refused() -> None:
+    image = Change(kind="host", name="h1", impact=Impact.CREATE, reasons=(), refused=False)
+    wanted = change("a1", Impact.DATA_LOSS, refused=False)
+    run.require_only(PLACE, [image, wanted], {"a1"})
+    with pytest.raises(errors.OperationError) as raised:
+        run.require_only(PLACE, [image, wanted, change("b1", Impact.RESTART, refused=False)], {"a1"})
+    assert str(raised.value) == (
+        "demo.dc1: other changes are waiting:\n  node b1: restart\nNothing of this was touched; first: kumiai up demo"
+    )
 
 
 def test_foreign_marks_are_listed() -> None:
@@ -77,6 +113,18 @@ def test_vanished_data_needs_permission_for_each_node() -> None:
     assert "b1: v2" in str(raised.value)
     assert "a1" not in str(raised.value)
     run.require_explained(PLACE, found, {"*"})
+
+
+def test_a_root_disk_that_is_on_its_way_may_be_missing_and_data_never() -> None:
+    found = reconcile.Differences(
+        leftover=(), foreign=(), forget=(), stale_operations=False,
+        lost_data={
+            "a1": ("kumiai.demo.a1.root.i-s",),
+            "b1": ("kumiai.demo.b1.root.i-s", "kumiai.demo.b1.data.g1"),
+            "c1": ("kumiai.demo.c1.root.i-s",),
+        },
+    )  # fmt: skip
+    assert run.half_made("demo", found, {"a1", "b1"}) == {"a1"}
 
 
 def test_a_misspelt_host_is_refused() -> None:

@@ -52,7 +52,9 @@ def node(plan: Plan, name: str) -> Node:
     return plan.node_by_name[name]
 
 
-def surroundings(plan: Plan, *, allow: tuple[str, ...] = (), silent: tuple[str, ...] = ()) -> Surroundings:
+def surroundings(
+    plan: Plan, *, allow: tuple[str, ...] = (), silent: tuple[str, ...] = (), reimage: tuple[str, ...] = ()
+) -> Surroundings:
     """Return surroundings that name files which do not exist."""
     folder = pathlib.Path("/nowhere")
     image = Image(
@@ -67,5 +69,6 @@ def surroundings(plan: Plan, *, allow: tuple[str, ...] = (), silent: tuple[str, 
         default_image=None,
         seeds={name: seeds.Seed(digest=d, path=folder / f"{name}.iso") for name, d in digests.items()},
         allow_data_loss=frozenset(allow),
+        reimage=frozenset(reimage),
         lost=frozenset(),
     )

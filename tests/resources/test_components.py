@@ -14,9 +14,11 @@ from tests.resources import engine, examples
 PLAN = examples.demo_plan()
 
 
-def heard(plan: Plan = PLAN, *, allow: tuple[str, ...] = (), silent: tuple[str, ...] = ()) -> engine.Listener:
+def heard(
+    plan: Plan = PLAN, *, allow: tuple[str, ...] = (), silent: tuple[str, ...] = (), reimage: tuple[str, ...] = ()
+) -> engine.Listener:
     """Return what the engine heard when the demo was built."""
-    around = examples.surroundings(plan, allow=allow, silent=silent)
+    around = examples.surroundings(plan, allow=allow, silent=silent, reimage=reimage)
     return engine.run(lambda: components.build(plan, "dc1", around), preview=bool(silent))
 
 
@@ -103,6 +105,12 @@ def test_h2_data_loss_is_allowed_for_the_named_node_only() -> None:
     listener = heard(allow=("juki-db1",))
     unprotected = {n for n, v in listener.of_type("Volume").items() if n.endswith((".root", ".data")) and not v.protect}
     assert {name for name in unprotected if not name.startswith("kvm")} == {"juki-db1.root", "juki-db1.data"}
+
+
+def test_h2_a_new_image_takes_the_root_disk_of_the_named_node_and_no_data() -> None:
+    listener = heard(reimage=("juki-db1",))
+    unprotected = {n for n, v in listener.of_type("Volume").items() if n.endswith((".root", ".data")) and not v.protect}
+    assert {name for name in unprotected if not name.startswith("kvm")} == {"juki-db1.root"}
 
 
 def test_h3_names_of_volumes_hold_the_node_and_its_generation() -> None:
