@@ -100,7 +100,8 @@ def table(result: Result) -> Table:
     shown.add_row("seen from", result.client)
     shown.add_row("took over", result.took_over)
     shown.add_row("without an answer", f"{result.down_s:.1f} s (computed {result.computed_s:.1f} s)")
-    shown.add_row("target", f"{result.target_s:.1f} s (timers: {result.timers}, machines: {result.accelerator})")
+    target = "none is set" if result.target_s is None else f"{result.target_s:.1f} s"
+    shown.add_row("target", f"{target} (timers: {result.timers}, machines: {result.accelerator})")
     shown.add_row("at the repair", f"{result.restored_s:.1f} s; everything as before after {result.returned_s:.0f} s")
     writes = f"{result.writes_acknowledged} acknowledged, {result.writes_lost} of them lost"
     shown.add_row("writes", f"{writes}; longest gap {result.write_gap_s:.1f} s")

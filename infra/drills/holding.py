@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import itertools
 import threading
 import time
@@ -11,19 +12,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from infra import process
 from infra.operations.shell import Shell
+from infra.status import on_node
 
-# On a machine: for each line of stdin, 1 when the address is one of its own. Linux sends what goes to an address of its
-# own from that address; a bind would also succeed where net.ipv4.ip_nonlocal_bind is set.
-PROGRAM = """\
+PROGRAM = f"""\
 import socket, sys
+{inspect.getsource(on_node.own)}
 for _ in sys.stdin:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        try:
-            s.connect((sys.argv[1], 9)); own = s.getsockname()[0] == sys.argv[1]
-        except OSError:
-            own = False
-    print(int(own), flush=True)
+    print(int(own(sys.argv[1])), flush=True)
 """
+"""On a machine: for each line of stdin, 1 when the address is one of its own, as `kumiai status` finds out."""
 PAUSE_S = 0.1
 FIRST_ANSWER_S = 60.0
 

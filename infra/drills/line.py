@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 import time
 
-from infra.drills import watching
+from infra.drills import judging, watching
 from infra.drills.client import KNOCK_PATIENCE_S
+from infra.drills.judging import Moments, Promise
 from infra.drills.model import Result
 from infra.drills.scene import LINGER_S, Scene, await_until, line_post
-from infra.hosts import access
 from infra.lab import faults, traffic
 from infra.plan import recovery
 from infra.plan.model import Plan
@@ -31,7 +31,15 @@ def drill(scene: Scene, member: str | None) -> Result:
     plan = scene.plan
     line, post = line_post(plan, member)
     hands = [hand for hand in line.handoffs if hand.zone in (None, post.office.zone)]
-    computed = max(recovery.line_s(plan.network, hand) for hand in hands)
+    promise = Promise(
+        kind="line",
+        subject=line.name,
+        fault="cut inside the carrier, both directions, interfaces up",
+        host=plan.hosts[0].id,
+        post=post,
+        computed_s=max(recovery.line_s(plan.network, hand) for hand in hands),
+        target_s=recovery.LINE_TARGET_S,
+    )
     others = {
         other.name
         for other in plan.network.lines
@@ -50,7 +58,7 @@ def drill(scene: Scene, member: str | None) -> Result:
         try:
             faults.cut(plan, line.name)
             before = carried(others)
-            time.sleep(computed + 2 * LINGER_S)  # the client's own time: nothing tells from outside what it sees
+            time.sleep(promise.computed_s + 2 * LINGER_S)  # nothing tells from outside what the client sees
             over = carried(others) - before
         finally:
             faults.restore(plan, line.name)
@@ -66,33 +74,18 @@ def drill(scene: Scene, member: str | None) -> Result:
         back = time.monotonic()
         time.sleep(LINGER_S)
         seen = client.end()
-    end = max((knock.at for knock in seen.knocks), default=back)
-    down = seen.silence_s(cut, restored)
-    findings = watching.broken_promises(seen, down, computed)
+    moments = Moments(at=at, broken=cut, repaired=restored, whole=back)
+    findings = []
     if idle:
         findings.append(f"the backup carried {idle} packets while the main line was whole")
     if not seen.answers_at(cut, restored - KNOCK_PATIENCE_S):
         findings.append("traffic had not recovered when the line was restored")
-    return Result(
-        stack=plan.stack,
-        kind="line",
-        subject=line.name,
-        fault="cut inside the carrier, both directions, interfaces up",
-        at=at,
-        client=str(post),
-        timers=plan.network.timers.name,
-        accelerator=access.accelerator(plan, plan.hosts[0].id),
-        down_s=down,
-        restored_s=seen.silence_s(restored, end),
-        returned_s=round(back - restored, 1),
-        write_gap_s=seen.write_gap_s(cut, restored),
-        computed_s=round(computed, 2),
-        target_s=recovery.LINE_TARGET_S,
-        connections_broken=seen.broken,
-        writes_acknowledged=len(seen.acknowledged),
-        writes_lost=len(seen.lost),
+    return judging.result(
+        scene,
+        promise,
+        moments,
+        seen,
         took_over=", ".join(sorted(others)) if over else "nobody",
-        split_brain=0,
         samples=len(seen.knocks),
-        findings=tuple(findings),
+        findings=findings,
     )

@@ -7,11 +7,11 @@ import datetime
 import time
 from collections.abc import Sequence
 
-from infra.drills import holding, watching
+from infra.drills import holding, judging, watching
+from infra.drills.judging import Moments, Promise
 from infra.drills.model import Result
 from infra.drills.scene import BOOT_S, LINGER_S, Scene, await_until
 from infra.drills.watching import Post
-from infra.hosts import access
 from network.model import Vip
 
 TAKEOVER_S = 60.0
@@ -74,31 +74,23 @@ def lose_power(scene: Scene, loss: Loss) -> Result:
             seen = client.end()
     samples.by_node[victim].extend(returned.by_node[victim])
     together = samples.together()
-    down = seen.silence_s(killed, restored)
-    survives = loss.connection_survives or holder != victim
-    findings = watching.broken_promises(seen, down, loss.computed_s, connection_survives=survives)
-    if together:
-        findings.append(f"two machines held {address} at once, {together} times")
-    return Result(
-        stack=plan.stack,
+    promise = Promise(
         kind=loss.kind,
         subject=victim,
         fault="power lost (virsh destroy), started again",
-        at=at,
-        client=str(loss.post),
-        timers=plan.network.timers.name,
-        accelerator=access.accelerator(plan, plan.node_by_name[victim].host),
-        down_s=down,
-        restored_s=seen.silence_s(restored, max((knock.at for knock in seen.knocks), default=whole)),
-        returned_s=round(whole - restored, 1),
-        write_gap_s=seen.write_gap_s(killed, restored),
-        computed_s=round(loss.computed_s, 2),
+        host=plan.node_by_name[victim].host,
+        post=loss.post,
+        computed_s=loss.computed_s,
         target_s=loss.target_s,
-        connections_broken=seen.broken,
-        writes_acknowledged=len(seen.acknowledged),
-        writes_lost=len(seen.lost),
+        connection_survives=loss.connection_survives or holder != victim,
+    )
+    return judging.result(
+        scene,
+        promise,
+        Moments(at=at, broken=killed, repaired=restored, whole=whole),
+        seen,
         took_over=holder_after if holder == victim else f"nobody had to: {holder} held {address}",
-        split_brain=together,
         samples=samples.count,
-        findings=tuple(findings),
+        split_brain=together,
+        findings=[f"two machines held {address} at once, {together} times"] if together else [],
     )

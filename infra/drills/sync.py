@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime
 import time
 
-from infra.drills import holding, watching
+from infra.drills import gateway, holding, judging, watching
+from infra.drills.judging import Moments, Promise
 from infra.drills.model import Result
 from infra.drills.scene import LINGER_S, Scene, await_until, pair_of
 from infra.hosts import access
-from infra.plan import recovery
 from infra.plan.model import Plan
 from infra.resources import names
-from network import gateways, timers
+from network import gateways
 from network.errors import OperationError
 
 DISABLED, FORWARDING = "0", "3"
@@ -31,13 +31,14 @@ def drill(scene: Scene, name: str | None) -> Result:
     plan = scene.plan
     pair, post = pair_of(plan, name)
     nodes = [node.name for node in pair]
-    vip = next(v for v in plan.network.vips if v.segment == post.endpoint.segment and set(v.nodes) == set(nodes))
+    loss = gateway.loss(plan, nodes[0], None)
+    settle_s = 2 * loss.computed_s + LINGER_S
     segment = gateways.sync_of(plan.network, pair[0])
     assert segment is not None  # noqa: S101 - pair_of returns pairs only
     scene.await_whole(nodes, "before anything is broken")
     first = nodes[0]
     ports = [_port(scene, node.name, node.interface(segment).mac) for node in pair]
-    with holding.sampling(scene.shell, nodes, str(vip.address.ip)) as samples:
+    with holding.sampling(scene.shell, nodes, str(loss.vip.address.ip)) as samples:
         with watching.watch(plan, post, scene.authority(post)) as client:
             before = samples.holder()
             scene.progress(f"{segment} is cut; {before} holds the addresses")
@@ -46,45 +47,39 @@ def drill(scene: Scene, name: str | None) -> Result:
                 for host, port in ports:
                     access.run_on(plan, host, "bridge", "link", "set", "dev", port, "state", DISABLED)
                 await_until(f"{first} holds the addresses alone", lambda: samples.holder() == first, SETTLE_S)
-                time.sleep(timers.gateway_takeover_s(plan.network.timers) * 2 + LINGER_S)
+                time.sleep(settle_s)
             finally:
                 for host, port in ports:
                     access.run_on(plan, host, "bridge", "link", "set", "dev", port, "state", FORWARDING)
                 restored = time.monotonic()
             scene.progress(f"{segment} is restored")
-            time.sleep(timers.gateway_takeover_s(plan.network.timers) * 2 + LINGER_S)
+            time.sleep(settle_s)
             holder, whole = samples.holder(), time.monotonic()
             seen = client.end()
         together = samples.together()
-    computed = timers.gateway_takeover_s(plan.network.timers)
-    down = seen.silence_s(cut, restored)
-    findings = watching.broken_promises(seen, down, computed)
+    findings = []
     if together:
         findings.append(f"both gateways held the addresses {together} times")
     if holder is None:
         findings.append("after the repair not one gateway held the addresses")
-    return Result(
-        stack=plan.stack,
+    promise = Promise(
         kind="sync",
         subject=segment,
         fault="both ports of the segment discard silently",
-        at=at,
-        client=str(post),
-        timers=plan.network.timers.name,
-        accelerator=access.accelerator(plan, plan.node_by_name[first].host),
-        down_s=down,
-        restored_s=seen.silence_s(restored, whole),
-        returned_s=round(whole - restored, 1),
-        write_gap_s=seen.write_gap_s(cut, restored),
-        computed_s=round(computed, 2),
-        target_s=recovery.GATEWAY_TARGET_S,
-        connections_broken=seen.broken,
-        writes_acknowledged=len(seen.acknowledged),
-        writes_lost=len(seen.lost),
+        host=plan.node_by_name[first].host,
+        post=post,
+        computed_s=loss.computed_s,
+        target_s=loss.target_s,
+    )
+    return judging.result(
+        scene,
+        promise,
+        Moments(at=at, broken=cut, repaired=restored, whole=whole),
+        seen,
         took_over=first if before != first else f"nobody had to: {first} held them",
-        split_brain=together,
         samples=samples.count,
-        findings=tuple(findings),
+        split_brain=together,
+        findings=findings,
     )
 
 
