@@ -24,8 +24,8 @@ class Promise:
     host: str
     """The hypervisor of what is broken."""
     post: Post
-    computed_s: float
-    """Worst case from the timers."""
+    computed_s: float | None
+    """Worst case from the timers; None where the service stops and nothing but the data is promised."""
     target_s: float | None
     """What it has to meet; None where nothing is set."""
     connection_survives: bool = True
@@ -56,8 +56,12 @@ def result(
     samples: int,
     split_brain: int = 0,
     findings: Sequence[str] = (),
+    told: Sequence[str] = (),
 ) -> Result:
-    """Return the result of a drill; ``findings`` are those that the client could not see."""
+    """Return the result of a drill; ``findings`` are those that the client could not see.
+
+    ``told`` is what else a reader wants to know.
+    """
     end = max((knock.at for knock in seen.knocks), default=moments.whole)
     write_gap = seen.write_gap_s(moments.broken, moments.repaired)
     down = write_gap if promise.measured == "writes" else seen.silence_s(moments.broken, moments.repaired)
@@ -74,7 +78,7 @@ def result(
         restored_s=seen.silence_s(moments.repaired, end),
         returned_s=round(moments.whole - moments.repaired, 1),
         write_gap_s=write_gap,
-        computed_s=round(promise.computed_s, 2),
+        computed_s=None if promise.computed_s is None else round(promise.computed_s, 2),
         target_s=promise.target_s,
         connections_broken=seen.broken,
         writes_acknowledged=len(seen.acknowledged),
@@ -83,6 +87,7 @@ def result(
         split_brain=split_brain,
         samples=samples,
         findings=(*broken_promises(seen, promise, down, moments.broken), *findings),
+        told=tuple(told),
     )
 
 
@@ -104,6 +109,6 @@ def broken_promises(seen: Seen, promise: Promise, down_s: float, broken: float) 
         what, doubt = "an acknowledged write", 2 * WRITE_S + seen.slowest_write_s(broken)
     else:
         what, doubt = "an answer", 2 * KNOCK_S
-    if down_s > promise.computed_s + doubt:
+    if promise.computed_s is not None and down_s > promise.computed_s + doubt:
         found.append(f"{down_s:.1f} s without {what}, longer than the computed {promise.computed_s:.1f} s")
     return found

@@ -97,7 +97,7 @@ class Result:
 
     stack: str
     kind: str
-    """``gateway``, ``node``, ``line``, ``sync``."""
+    """``gateway``, ``node``, ``line``, ``sync``, ``database``, ``host``, ``site``."""
     subject: str
     """What was broken: a node, a line."""
     fault: str
@@ -118,8 +118,8 @@ class Result:
     """From the repair until everything was as before: the line carries again, the pair is whole."""
     write_gap_s: float
     """Longest time between two acknowledged writes after the fault."""
-    computed_s: float
-    """Worst case from the timers."""
+    computed_s: float | None
+    """Worst case from the timers; None where the service stops and nothing but the data is promised."""
     target_s: float | None
     """What it had to meet; None where no target is set."""
     connections_broken: int
@@ -135,6 +135,8 @@ class Result:
     """Moments at which the machines were asked."""
     findings: tuple[str, ...]
     """Everything that was not as promised, in words; empty: the drill is passed."""
+    told: tuple[str, ...] = ()
+    """What else was found, in words."""
 
     @property
     def passed(self) -> bool:

@@ -48,6 +48,10 @@ class Scene:
                 raise OperationError(f"not whole {when}, after {WHOLE_S:g} s: {'; '.join(findings)}")
             time.sleep(LOOK_S)  # a machine far away sends no event
 
+    def await_commands(self, node: str) -> None:
+        """Wait until a machine runs commands; OperationError when it does not in `BOOT_S`."""
+        await_until(f"{node} runs commands", lambda: self.shell.answers(node), BOOT_S)
+
     def kill(self, node: str) -> None:
         """Take the power from a machine."""
         self._host(node).call("destroy", names.domain(self.plan.stack, node))

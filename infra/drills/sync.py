@@ -5,28 +5,27 @@ from __future__ import annotations
 import datetime
 import time
 
-from infra.drills import gateway, holding, judging, watching
+from infra.drills import faults, gateway, holding, judging, watching
+from infra.drills.faults import Fault
 from infra.drills.judging import Moments, Promise
 from infra.drills.model import Result
 from infra.drills.scene import LINGER_S, Scene, await_until, pair_of
-from infra.hosts import access
 from infra.plan.model import Plan
-from infra.resources import names
 from network import gateways
-from network.errors import OperationError
 
-DISABLED, FORWARDING = "0", "3"
-"""States of a bridge port (IEEE 802.1D; bridge(8))."""
 SETTLE_S = 60.0
 
 
-def words(plan: Plan, name: str | None) -> str:
+FAULTS = (Fault.CUT,)
+
+
+def words(plan: Plan, name: str | None, fault: Fault, *, twice: bool) -> str:
     """Return what the drill would do."""
     (first, second), post = pair_of(plan, name)
     return f"cut the sync segment between {first.name} and {second.name} while {post} works, and restore it"
 
 
-def drill(scene: Scene, name: str | None) -> Result:
+def drill(scene: Scene, name: str | None, fault: Fault, *, twice: bool) -> Result:
     """Cut the sync segment of the pair with the gateway ``name``; the first gateway must hold the addresses alone."""
     plan = scene.plan
     pair, post = pair_of(plan, name)
@@ -37,21 +36,17 @@ def drill(scene: Scene, name: str | None) -> Result:
     assert segment is not None  # noqa: S101 - pair_of returns pairs only
     scene.await_whole(nodes, "before anything is broken")
     first = nodes[0]
-    ports = [_port(scene, node.name, node.interface(segment).mac) for node in pair]
-    with holding.sampling(scene.shell, nodes, str(loss.vip.address.ip)) as samples:
+    with holding.sampling(scene.shell, nodes, str(loss.vip.address.ip)) as asked:
         with watching.watch(plan, post, scene.authority(post)) as client:
+            samples = asked.samples
             before = samples.holder()
             scene.progress(f"{segment} is cut; {before} holds the addresses")
             at, cut = datetime.datetime.now(tz=datetime.UTC), time.monotonic()
-            try:
-                for host, port in ports:
-                    access.run_on(plan, host, "bridge", "link", "set", "dev", port, "state", DISABLED)
+            with faults.silent(scene, [(node, segment) for node in nodes]) as strike:
+                strike()
                 await_until(f"{first} holds the addresses alone", lambda: samples.holder() == first, SETTLE_S)
                 time.sleep(settle_s)
-            finally:
-                for host, port in ports:
-                    access.run_on(plan, host, "bridge", "link", "set", "dev", port, "state", FORWARDING)
-                restored = time.monotonic()
+            restored = time.monotonic()
             scene.progress(f"{segment} is restored")
             time.sleep(settle_s)
             holder, whole = samples.holder(), time.monotonic()
@@ -81,13 +76,3 @@ def drill(scene: Scene, name: str | None) -> Result:
         split_brain=together,
         findings=findings,
     )
-
-
-def _port(scene: Scene, node: str, mac: str) -> tuple[str, str]:
-    """Return host and bridge port of a machine's card."""
-    host = scene.plan.node_by_name[node].host
-    for line in scene.hosts[host].call("domiflist", names.domain(scene.plan.stack, node)).splitlines():
-        fields = line.split()
-        if fields and fields[-1].lower() == mac.lower():
-            return host, fields[0]
-    raise OperationError(f"{node} on host {host}: no card with the address {mac}")
