@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 def command(
     stack: common.StackArgument,
-    kind: Annotated[Literal["gateway", "node", "line", "sync", "database"], typer.Argument(help="What breaks.")],
+    kind: Annotated[
+        Literal["gateway", "node", "line", "sync", "database", "host", "site"], typer.Argument(help="What breaks.")
+    ],
     subject: Annotated[
-        str | None, typer.Argument(metavar="[NODE|MEMBER|SERVICE]", help="Which one; default: the first.")
+        str | None, typer.Argument(metavar="[NODE|MEMBER|SERVICE|HOST|SITE]", help="Which one; default: the first.")
     ] = None,
     *,
     fault: Annotated[
@@ -43,18 +45,22 @@ def command(
     gateway: the one that holds the addresses (faults: power, cut, freeze-keepalived); node: the entry node of a service
     (power, cut, freeze-haproxy, freeze-keepalived); line: the main line of a member (cut); sync: the segment between
     the two gateways of a pair (cut); database: a replicated one (power, crash, standby, switchover, cut,
-    freeze-patroni, freeze-postgresql, etcd, disk). The client knocks ten times a second, writes numbered records and
-    keeps one connection open; what was acknowledged must be there afterwards. The result is kept below .kumiai/drills.
-    Exit 1 when it is not as promised. The client works on a terminal of an office, which only the lab has.
+    freeze-patroni, freeze-postgresql, etcd, disk); host: one with all of its machines, which are made anew on others as
+    the plan has stored it, and then brought back (power); site: all of its machines (power).
+
+    The client knocks ten times a second, writes numbered records and keeps one connection open; what was acknowledged
+    must be there afterwards. The result is kept below .kumiai/drills. Exit 1 when it is not as promised. The client
+    works on a terminal of an office, which only the lab has.
 
     Example: kumiai drill demo gateway --fault cut
     """
     import infra.plan
     from infra.configure.private import ROOT
-    from infra.drills import database, gateway, line, node, records, sync
+    from infra.drills import database, gateway, host, line, node, records, site, sync
     from network.errors import OperationError
 
-    module = {"gateway": gateway, "node": node, "line": line, "sync": sync, "database": database}[kind]
+    modules = {"gateway": gateway, "node": node, "line": line, "sync": sync}
+    module = {**modules, "database": database, "host": host, "site": site}[kind]
     how = fault_of(kind, fault, module.FAULTS)
     stack_file = common.stack_file(stack)
     plan = infra.plan.current(stack_file, common.as_of_date(as_of))
@@ -97,7 +103,8 @@ def scene_of(plan: Plan, stack_file: pathlib.Path) -> Iterator[Scene]:
             plan=plan,
             shell=opened,
             hosts={name: host for site in plan.sites for name, host in virsh.hypervisors(plan, site).items()},
-            authorities={site: found.ca.certificate_pem for site, found in secrets.items()},
+            secrets=secrets,
+            stack_file=stack_file,
             progress=lambda text: common.err.print(text, markup=False),
         )
 

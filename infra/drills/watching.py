@@ -55,8 +55,10 @@ class Watch:
 
 
 @contextlib.contextmanager
-def watch(plan: Plan, post: Post, authority: str) -> Iterator[Watch]:
-    """Yield a client that works at ``post``; ``authority`` is the PEM certificate that signs the services' own.
+def watch(plan: Plan, post: Post, authority: str, limit_s: float = LIMIT_S) -> Iterator[Watch]:
+    """Yield a client that works at ``post``, for ``limit_s`` at most.
+
+    ``authority`` is the PEM certificate that signs the services' own.
 
     The business system has answered there before; OperationError when it does not within two minutes.
     """
@@ -71,7 +73,7 @@ def watch(plan: Plan, post: Post, authority: str) -> Iterator[Watch]:
         "authority": authority,
         "knock_s": KNOCK_S,
         "write_s": WRITE_S,
-        "limit_s": LIMIT_S,
+        "limit_s": limit_s,
     }
     terminal = reach.office_exec(plan.stack, post.office.member, post.office.office, post.office.zone)
     with process.started(*terminal, sys.executable, "-I", "-S", client.__file__) as child:

@@ -6,6 +6,7 @@ The client is a writer behind a load balancer, without the application and the g
 from __future__ import annotations
 
 import contextlib
+import pathlib
 import shutil
 import threading
 from collections.abc import Collection, Iterator
@@ -22,7 +23,7 @@ from infra.drills.scene import Scene
 from infra.hosts import access
 from infra.operations import shell as shells
 from infra.plan.model import Plan
-from tests.database.place import Place, missing, place, planned
+from tests.database.place import Machine, Place, missing, place, planned
 from tests.database.test_replicated import roles
 
 pytestmark = pytest.mark.skipif(missing(), reason="needs root, etcd, patroni, PostgreSQL, HAProxy, nft")
@@ -51,7 +52,7 @@ def running() -> Iterator[Place]:
             stack.callback(process.run, "umount", "--lazy", str(volume))
             (volume / "postgresql").mkdir(mode=0o700)
             shutil.chown(volume / "postgresql", "postgres", "postgres")
-        stack.callback(lambda: [machine.kill() for machine in found.machines.values()])
+        stack.callback(lambda: list(map(Machine.kill, found.machines.values())))
         for name in found.cluster.voters:
             found.machines[name].start_voter(founding=True)
         for name in found.cluster.voters:
@@ -174,7 +175,8 @@ def scene(running: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
             plan=plan,
             shell=Shell(plan=plan, options={}),
             hosts={host.id: Host() for host in plan.hosts},  # type: ignore[misc]
-            authorities={},
+            secrets={},
+            stack_file=pathlib.Path("f.yaml"),
             progress=print,
         )
 
