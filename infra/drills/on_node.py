@@ -101,7 +101,7 @@ def take(descriptor: int) -> None:
 
 def processes(orders: dict[str, Any]) -> dict[int, str]:
     """Return the processes of the service, by number, whose names begin as ordered."""
-    listing = pathlib.Path(orders.get("services", SERVICES)) / orders["unit"] / "cgroup.procs"
+    listing = pathlib.Path(SERVICES) / orders["unit"] / "cgroup.procs"
     found = {int(pid): name_of(int(pid)) for pid in listing.read_text(encoding="ascii").split()}
     return {pid: name for pid, name in found.items() if name.startswith(orders["program"])}
 
