@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from infra.drills import faults, holding, judging, replicas, watching
 from infra.drills.faults import WORDS, Fault, Strike
@@ -52,7 +52,8 @@ class Loss:
     """Whether all servers break at once: nothing but the data is promised then."""
     voter: str | None
     """The voter to kill; None: that of the primary."""
-    computed_s: float
+    computed_s: float | None
+    """None where the service may stop until the repair, and nothing but the data is promised."""
     target_s: float | None
 
     @property
@@ -67,7 +68,9 @@ class Loss:
         who = f"all servers ({', '.join(self.cluster.databases)})" if self.twice else self.voter or "the primary"
         if self.fault is Fault.STANDBY:
             who = "the standby"
-        told = "" if self.twice else f" (computed worst: {self.computed_s:.1f} s without an acknowledged write)"
+        told = " (the service may stop; no data may be lost)"
+        if self.computed_s is not None:
+            told = f" (computed worst: {self.computed_s:.1f} s without an acknowledged write)"
         return (
             f"{self.cluster.name}, {who}: {WORDS[self.fault]}, while {self.post} writes{told}; then it is repaired, "
             "and waited until all servers and votes are whole"
@@ -101,7 +104,7 @@ def loss(plan: Plan, name: str | None, fault: Fault = Fault.POWER, *, twice: boo
             continue
         for post in posts(plan):
             if post.endpoint in cluster.endpoints:
-                computed, target = _computed(plan, fault)
+                computed, target = (None, None) if twice else _computed(plan, fault)
                 voter = name if fault is Fault.ETCD and name in cluster.voters else None
                 return Loss(
                     cluster=cluster, post=post, fault=fault, twice=twice, voter=voter, computed_s=computed,
@@ -113,23 +116,27 @@ def loss(plan: Plan, name: str | None, fault: Fault = Fault.POWER, *, twice: boo
     )
 
 
-def _computed(plan: Plan, fault: Fault) -> tuple[float, float | None]:
-    """Return the longest time without an acknowledged write through the whole path, and the database's own target."""
+def _computed(plan: Plan, fault: Fault) -> tuple[float | None, float | None]:
+    """Return the longest time without an acknowledged write through the whole path, and the database's own target.
+
+    A full disk is noticed when PostgreSQL has to make another file of its log, which no timer says.
+    """
     profile, targets = plan.network.timers, DATABASE_TARGETS_S
     own, back = profile.database, timers.backend_return_s(profile)
-    match fault:
-        case Fault.POWER | Fault.CUT:
-            return timers.database_machine_lost_s(own) + back, targets[LOST]
-        case Fault.CRASH:
-            return timers.database_crash_s(own) + back, targets[CRASHED]
-        case Fault.SWITCHOVER:
-            return timers.switchover_s(own) + back, targets[HANDED_OVER]
-        case Fault.STANDBY:
-            return timers.standby_lost_s(own), targets[STANDBY_LOST]
-        case Fault.ETCD:
-            return 0.0, None  # the lock outlives an election, so no write waits for it
-        case _:
-            return timers.patroni_frozen_s(own) + back, targets[FROZEN]
+    lost = (timers.database_machine_lost_s(own) + back, targets[LOST])
+    frozen = (timers.patroni_frozen_s(own) + back, targets[FROZEN])
+    promised: Mapping[Fault, tuple[float | None, float | None]] = {
+        Fault.POWER: lost,
+        Fault.CRASH: (timers.database_crash_s(own) + back, targets[CRASHED]),
+        Fault.STANDBY: (timers.standby_lost_s(own), targets[STANDBY_LOST]),
+        Fault.SWITCHOVER: (timers.switchover_s(own) + back, targets[HANDED_OVER]),
+        Fault.CUT: lost,
+        Fault.FREEZE_PATRONI: frozen,
+        Fault.FREEZE_POSTGRESQL: frozen,  # Patroni waits for its answer, and stands still with it
+        Fault.ETCD: (0.0, None),  # the lock outlives an election, so no write waits for it
+        Fault.DISK: (None, None),
+    }
+    return promised[fault]
 
 
 def drill(scene: Scene, name: str | None, fault: Fault, *, twice: bool) -> Result:
@@ -170,8 +177,8 @@ def drill(scene: Scene, name: str | None, fault: Fault, *, twice: bool) -> Resul
         fault=WORDS[fault] + (", all servers at once" if twice else ""),
         host=scene.plan.node_by_name[victims[0]].host,
         post=what.post,
-        computed_s=None if twice else what.computed_s,
-        target_s=None if twice else what.target_s,
+        computed_s=what.computed_s,
+        target_s=what.target_s,
         connection_survives=False,
         measured="writes",
     )
@@ -206,13 +213,17 @@ def _await_service(what: Loss, victims: Sequence[str], writable: Asking, leading
     """Wait until another server is the primary, or for as long as the same one may need."""
     others = [node for node in what.cluster.databases if node not in victims]
     if what.fault in STAYS or what.twice:
-        time.sleep(what.computed_s + LINGER_S)
+        time.sleep((what.computed_s or 0) + 2 * LINGER_S)
         return
-    await_until(
-        f"one of {', '.join(others)} is the primary",
-        lambda: any(writable.samples.holds(node) and leading.samples.holds(node) for node in others),
-        what.computed_s + LATE_S,
-    )
+    try:
+        await_until(
+            f"one of {', '.join(others)} is the primary",
+            lambda: any(writable.samples.holds(node) and leading.samples.holds(node) for node in others),
+            (what.computed_s or 0) + LATE_S,
+        )
+    except OperationError:
+        if what.computed_s is not None:
+            raise
     time.sleep(2 * LINGER_S)  # the applications find it, and the client sees that
 
 

@@ -63,8 +63,10 @@ def result(
     ``told`` is what else a reader wants to know.
     """
     end = max((knock.at for knock in seen.knocks), default=moments.whole)
-    write_gap = seen.write_gap_s(moments.broken, moments.repaired)
-    down = write_gap if promise.measured == "writes" else seen.silence_s(moments.broken, moments.repaired)
+    if promise.measured == "writes":  # the application may come back after the repair has begun
+        down = write_gap = seen.write_gap_s(moments.broken, moments.whole)
+    else:
+        down, write_gap = (gap(moments.broken, moments.repaired) for gap in (seen.silence_s, seen.write_gap_s))
     return Result(
         stack=scene.plan.stack,
         kind=promise.kind,

@@ -184,7 +184,24 @@ def scene(running: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 PLACE: list[Place] = []
 
 
-@pytest.mark.parametrize("fault", database.FAULTS)
+OLD = "Patroni before 3.0.3 overwrites the lock of the one that has taken over when it comes back from a cut"
+QUICK = (Fault.CRASH, Fault.SWITCHOVER)
+
+
+def version() -> tuple[int, ...]:
+    """Return the version of Patroni."""
+    done = process.probe("patroni", "--version")
+    return tuple(int(part) for part in done.stdout.split()[-1].split(".")) if done.ok else ()
+
+
+def marks(fault: Fault) -> list[pytest.MarkDecorator]:
+    """Return what is left out of the ordinary run, or of all runs here."""
+    if fault is Fault.CUT and version() < (3, 0, 3):
+        return [pytest.mark.skip(reason=OLD)]
+    return [] if fault in QUICK else [pytest.mark.soak]
+
+
+@pytest.mark.parametrize("fault", [pytest.param(fault, marks=marks(fault)) for fault in database.FAULTS])
 def test_nothing_is_lost_and_no_two_servers_write(scene: Scene, fault: Fault) -> None:
     result = database.drill(scene, None, fault, twice=False)
     print(result)
@@ -193,6 +210,7 @@ def test_nothing_is_lost_and_no_two_servers_write(scene: Scene, fault: Fault) ->
     assert result.samples > 50
 
 
+@pytest.mark.soak
 def test_both_servers_are_lost_and_the_data_is_safe(scene: Scene) -> None:
     result = database.drill(scene, None, Fault.POWER, twice=True)
     print(result)

@@ -174,7 +174,7 @@ def scene(plan: Plan) -> Scene:
 
 def test_nothing_to_break_is_an_error() -> None:
     with (
-        pytest.raises(OperationError, match="juki-db1: .*"),
+        pytest.raises(OperationError, match="juki-db1: there is nothing to break: PostgreSQL killed"),
         faults.ready(scene(demo_plan()), Fault.CRASH, ["juki-db1"]) as strike,
     ):
         strike()

@@ -11,10 +11,13 @@ from typing import Any, ClassVar
 import pytest
 
 import infra.plan
+from infra.configure import runner
 from infra.drills import host, site
 from infra.drills.faults import Fault
 from infra.drills.scene import Scene
-from infra.operations import state
+from infra.hosts import access, apply
+from infra.lab import operate
+from infra.operations import run, shell, state, up
 from infra.operations.virsh import Hypervisor, Thing
 from infra.plan import replacement
 from infra.plan.model import Plan
@@ -148,7 +151,7 @@ def test_only_what_was_made_anew_elsewhere_is_removed(plan: Plan, monkeypatch: p
         def export(self) -> dict[str, Any]:
             return {}
 
-    monkeypatch.setattr(host.run, "open_site", lambda *arguments: Place())
+    monkeypatch.setattr(run, "open_site", lambda *arguments: Place())
     host._clear(scene_of(plan, []), moved)
     assert Emptied.removed[0] == "kumiai.demo.a1", "the machine before its disks"
     assert sorted(Emptied.removed) == [
@@ -171,19 +174,19 @@ def test_whatever_goes_wrong_the_host_comes_back(plan: Plan, monkeypatch: pytest
 def test_the_way_without_the_host_and_back_is_a_persons(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """lab, hosts, up, configure: first without the host, then with it, and only what moved may lose its disks."""
     done: list[Any] = []
-    monkeypatch.setattr(host.operate, "up_network", lambda plan: done.append("lab"))
-    monkeypatch.setattr(host.apply, "apply", lambda plan, views: done.append(("hosts", sorted(views))) or ())
+    monkeypatch.setattr(operate, "up_network", lambda plan: done.append("lab"))
+    monkeypatch.setattr(apply, "apply", lambda plan, views: done.append(("hosts", sorted(views))) or ())
     monkeypatch.setattr(
-        host.up, "up_site",
+        up, "up_site",
         lambda plan, site, request, options, progress: done.append(("up", site, request.lost, request.allow_data_loss)),
     )  # fmt: skip
-    monkeypatch.setattr(host.access, "station_ssh_args", lambda plan, site, lost: ("around", *sorted(lost)))
+    monkeypatch.setattr(access, "station_ssh_args", lambda plan, site, lost: ("around", *sorted(lost)))
     monkeypatch.setattr(
-        host.runner, "configure",
+        runner, "configure",
         lambda plan, secrets, ways, limit: done.append(("configure", ways["dc1"], sorted(limit))),
     )  # fmt: skip
-    monkeypatch.setattr(host.runner, "require_success", lambda plan, outcome: None)
-    monkeypatch.setattr(host.shell, "open_shell", lambda plan, secrets, lost: contextlib.nullcontext())
+    monkeypatch.setattr(runner, "require_success", lambda plan, outcome: None)
+    monkeypatch.setattr(shell, "open_shell", lambda plan, secrets, lost: contextlib.nullcontext())
     monkeypatch.setattr(Scene, "await_whole", lambda self, nodes, when: done.append(("whole", sorted(nodes))))
     monkeypatch.setattr(host, "_clear", lambda scene, moved: done.append("clear"))
     moved = replacement.of(plan, "kvm01")
