@@ -175,7 +175,12 @@ def test_the_way_without_the_host_and_back_is_a_persons(plan: Plan, monkeypatch:
     """lab, hosts, up, configure: first without the host, then with it, and only what moved may lose its disks."""
     done: list[Any] = []
     monkeypatch.setattr(operate, "up_network", lambda plan: done.append("lab"))
-    monkeypatch.setattr(apply, "apply", lambda plan, views: done.append(("hosts", sorted(views))) or ())
+
+    def applied(plan: Plan, views: Any) -> tuple[()]:
+        done.append(("hosts", sorted(views)))
+        return ()
+
+    monkeypatch.setattr(apply, "apply", applied)
     monkeypatch.setattr(
         up, "up_site",
         lambda plan, site, request, options, progress: done.append(("up", site, request.lost, request.allow_data_loss)),
