@@ -12,6 +12,7 @@ from infra.drills.model import Result
 from infra.drills.scene import LINGER_S, Scene, await_until, pair_of
 from infra.plan.model import Plan
 from network import gateways
+from network.errors import InputError
 
 SETTLE_S = 60.0
 
@@ -21,6 +22,8 @@ FAULTS = (Fault.CUT,)
 
 def words(plan: Plan, name: str | None, fault: Fault, *, twice: bool) -> str:
     """Return what the drill would do."""
+    if twice:
+        raise InputError("sync: nothing takes the place of it, so nothing can break twice")
     (first, second), post = pair_of(plan, name)
     return f"cut the sync segment between {first.name} and {second.name} while {post} works, and restore it"
 
