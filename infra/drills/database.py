@@ -149,6 +149,7 @@ def drill(scene: Scene, name: str | None, fault: Fault, *, twice: bool) -> Resul
     scene.await_whole(what.nodes, "before anything is broken")
     before = replicas.await_whole(scene.shell, network, cluster, "before anything is broken")
     victims = what.victims(before)
+    boots = {victim: scene.boot_of(victim) for victim in victims}
     with (
         holding.asking(replicas.writable(scene.shell, cluster)) as writable,
         holding.asking(replicas.leading(scene.shell, network, cluster)) as leading,
@@ -163,7 +164,7 @@ def drill(scene: Scene, name: str | None, fault: Fault, *, twice: bool) -> Resul
         scene.progress("repaired")
         for victim in victims:
             scene.await_commands(victim)
-            if victim in cluster.databases:
+            if victim in cluster.databases and scene.boot_of(victim) != boots[victim]:
                 writable.renew(victim)
                 leading.renew(victim)
         scene.await_whole(what.nodes, "after the repair")

@@ -120,7 +120,7 @@ class Asking:
                 child = self._way(node)
                 while child is not None and self._one(child, self.samples.by_node[node]):
                     self._stop.wait(PAUSE_S)
-            if known := self.samples.by_node[node]:
+            if (known := self.samples.by_node[node]) and not self._stop.is_set():
                 now = time.monotonic()  # no answer is one too: what it held before says nothing about later
                 known.append(Sample(asked=now, answered=now, held=False))
             self.renew(node)

@@ -64,6 +64,7 @@ def lose(scene: Scene, loss: Loss) -> Result:
         holder = samples.holder() or loss.nodes[0]
         victims = loss.nodes if loss.twice else [loss.victim or holder]
         others = [node for node in loss.nodes if node not in victims]
+        boots = {victim: scene.boot_of(victim) for victim in victims}
         with watching.watch(scene.plan, loss.post, scene.authority(loss.post)) as client:
             with faults.ready(scene, loss.fault, victims) as strike:
                 at, broken = datetime.datetime.now(tz=datetime.UTC), time.monotonic()
@@ -81,7 +82,8 @@ def lose(scene: Scene, loss: Loss) -> Result:
             scene.progress(f"repaired; {' and '.join(after) or 'nobody'} held {address}")
             for victim in victims:
                 scene.await_commands(victim)
-                asked.renew(victim)
+                if scene.boot_of(victim) != boots[victim]:
+                    asked.renew(victim)
             scene.await_whole(loss.nodes, "after the repair")
             whole = time.monotonic()
             time.sleep(LINGER_S)

@@ -60,6 +60,10 @@ class Scene:
         """Wait until a machine runs commands; OperationError when it does not in `BOOT_S`."""
         await_until(f"{node} runs commands", lambda: self.shell.answers(node), BOOT_S)
 
+    def boot_of(self, node: str) -> str:
+        """Return what is another one after every start of the machine (random(4)); empty when it does not answer."""
+        return self.shell.probe(node, "cat", "/proc/sys/kernel/random/boot_id").stdout
+
     def kill(self, node: str) -> None:
         """Take the power from a machine."""
         self._host(node).call("destroy", names.domain(self.plan.stack, node))
