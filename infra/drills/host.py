@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from infra import process
 from infra.configure import runner
-from infra.drills import judging, replicas, watching
+from infra.drills import faults, judging, replicas, watching
 from infra.drills.faults import Fault
 from infra.drills.judging import Moments, Promise
 from infra.drills.model import Result
@@ -183,16 +183,17 @@ def _lost(scene: Scene, moved: Replacement, phases: dict[str, float]) -> Iterato
     try:
         for node in scene.of_host(moved.host):
             scene.kill(node)
-        _plug(*link, "down")
+        _plug(*link, faults.DISABLED)
         yield
     finally:
-        _plug(*link, "up")
+        _plug(*link, faults.FORWARDING)
         with _measured(phases, f"everything back on {moved.host}"):
             back(scene, moved)
 
 
-def _plug(namespace: str, port: str, position: str) -> None:
-    process.run("ip", "-n", namespace, "link", "set", port, position)
+def _plug(namespace: str, port: str, passing: str) -> None:
+    # The port stays up: `lab up` would bring one that is down up again.
+    process.run("bridge", "-n", namespace, "link", "set", "dev", port, "state", passing)
 
 
 def elsewhere(scene: Scene, moved: Replacement) -> None:

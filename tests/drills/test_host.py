@@ -168,7 +168,7 @@ def test_whatever_goes_wrong_the_host_comes_back(plan: Plan, monkeypatch: pytest
     moved = replacement.of(plan, "kvm01")
     with contextlib.suppress(OperationError), host._lost(scene_of(plan, []), moved, {}):
         raise OperationError("it does not work")
-    assert done == ["kill juki-db1", "kill dc1-gw1a", "kl.demo.underlay down", "kl.demo.underlay up", "back kvm01"]
+    assert done == ["kill juki-db1", "kill dc1-gw1a", "kl.demo.underlay 0", "kl.demo.underlay 3", "back kvm01"]
 
 
 def test_the_way_without_the_host_and_back_is_a_persons(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
