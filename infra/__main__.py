@@ -9,6 +9,7 @@ import pathlib
 import pulumi
 
 import infra.plan
+from infra.plan import replacement
 from infra.resources import components, surroundings
 from infra.secrets import model as secrets_model
 from network import errors
@@ -22,6 +23,8 @@ def main() -> None:
     stack_file = pathlib.Path(os.environ.get(surroundings.STACK_FILE) or ROOT / "stacks" / f"{stack}.yaml")
     as_of = os.environ.get(surroundings.AS_OF)
     plan = infra.plan.current(stack_file, datetime.date.fromisoformat(as_of) if as_of else surroundings.today())
+    if replaced := os.environ.get(surroundings.REPLACED):
+        plan = replacement.applied(plan, replacement.of(plan, replaced))
     if site not in plan.sites:
         raise errors.InputError(f"{pulumi.get_stack()}: name a stack and a site, such as {plan.stack}.{plan.sites[0]}")
     text, preview = pulumi.Config("kumiai").get("secrets"), pulumi.runtime.is_dry_run()

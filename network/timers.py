@@ -22,6 +22,8 @@ ROUTE_CHANGE_S = 0.5
 """From the lost session to the other line's route in the kernel: best path, zebra, netlink."""
 
 
+APPLICATION_LOOK_S = 1.0
+"""How often an application finds out whether its databases answer (the reference one: `kumiai_application.health`)."""
 LEASE_LOOK_S = 0.5
 """How often etcd looks for leases that have run out."""
 MEMBER_ANSWER_S = 2.0
@@ -173,6 +175,16 @@ def gateway_takeover_s(timers: Timers) -> float:
     return vrrp_takeover_s(timers, backup_rank=1, adverts=timers.gateway_adverts)
 
 
+def entry_frozen_s(timers: Timers) -> float:
+    """Return the longest time until the other entry node serves when HAProxy stands still on the one with the address.
+
+    keepalived looks, waits for its answer, and gives the address away with priority 0: the other one waits for the skew
+    only (RFC 9568, 6.4.2).
+    """
+    skew = vrrp_takeover_s(timers, backup_rank=1, adverts=0)
+    return timers.check_interval_s + timers.check_timeout_s + skew
+
+
 def backend_detection_s(timers: Timers) -> float:
     """Return the longest time until requests no longer go to a dead application process."""
     return timers.backend_fall * (timers.backend_check_s + timers.backend_check_timeout_s)
@@ -184,6 +196,11 @@ def backend_silence_s(timers: Timers) -> float:
     A machine that only stands still for a moment acknowledges later; it may take as long as with failed checks.
     """
     return timers.backend_fall * timers.backend_check_timeout_s
+
+
+def backend_return_s(timers: Timers) -> float:
+    """Return the longest time until requests reach an application again whose database answers again."""
+    return APPLICATION_LOOK_S + timers.backend_rise * timers.backend_check_s + timers.backend_check_timeout_s
 
 
 def line_recovery_s(timers: Timers, *, bfd: bool, hold_s: int | None) -> float:

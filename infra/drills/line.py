@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
 
-from infra.drills import watching
+from infra.drills import judging, watching
 from infra.drills.client import KNOCK_PATIENCE_S
+from infra.drills.faults import Fault
+from infra.drills.judging import Moments, Promise
 from infra.drills.model import Result
 from infra.drills.scene import LINGER_S, Scene, await_until, line_post
-from infra.hosts import access
 from infra.lab import faults, traffic
 from infra.plan import recovery
 from infra.plan.model import Plan
+from network.model import Line
 
 RETURN_S = 300.0
 """How long the traffic may take to return to the repaired line; BGP tries again every two minutes at most."""
+FAULT = "cut inside the carrier, both directions, interfaces up"
 LOOK_S = 1.0
 """Interval of looks at the lines' counters."""
 
 
-def words(plan: Plan, member: str | None) -> str:
+FAULTS = (Fault.CUT,)
+
+
+def words(plan: Plan, member: str | None, fault: Fault, *, twice: bool) -> str:
     """Return what the drill would do."""
     line, post = line_post(plan, member)
-    return f"cut line {line.name} inside the carrier while {post} works, restore it, and wait until it carries again"
+    cut = " and ".join((line.name, *(sorted(backups(plan, line)) if twice else ())))
+    return f"{cut}: {FAULT}, while {post} works; then restored, and waited until {line.name} carries again"
 
 
-def drill(scene: Scene, member: str | None) -> Result:
-    """Cut the main line of ``member`` (or the first one with a backup) silently, in both directions, and restore it."""
+def backups(plan: Plan, line: Line) -> set[str]:
+    """Return the lines that take the place of ``line``."""
+    mine = ("backup", line.member, line.site)
+    return {other.name for other in plan.network.lines if (other.role, other.member, other.site) == mine}
+
+
+def drill(scene: Scene, member: str | None, fault: Fault = Fault.CUT, *, twice: bool = False) -> Result:
+    """Cut the main line of ``member`` (or the first one with a backup) silently, in both directions, and restore it.
+
+    ``twice``: its backups as well; nothing but the data is promised then.
+    """
     plan = scene.plan
     line, post = line_post(plan, member)
+    others = backups(plan, line)
+    cuts = [line.name, *(sorted(others) if twice else ())]
     hands = [hand for hand in line.handoffs if hand.zone in (None, post.office.zone)]
     computed = max(recovery.line_s(plan.network, hand) for hand in hands)
-    others = {
-        other.name
-        for other in plan.network.lines
-        if (other.role, other.member, other.site) == ("backup", line.member, line.site)
-    }
+    promise = Promise(
+        kind="line",
+        subject="+".join(cuts),
+        fault=FAULT,
+        host=plan.hosts[0].id,
+        post=post,
+        computed_s=None if twice else computed,
+        target_s=None if twice else recovery.LINE_TARGET_S,
+        connection_survives=not twice,
+    )
 
     def carried(names: set[str]) -> int:
         return sum(t.packets_up + t.packets_down for t in traffic.traffic(plan.stack) if t.line in names)
@@ -45,17 +69,17 @@ def drill(scene: Scene, member: str | None) -> Result:
         idle = carried(others)
         time.sleep(watching.STEADY_S)  # the time in which the backup must carry nothing
         idle = carried(others) - idle
-        scene.progress(f"{line.name} is cut")
+        scene.progress(f"{', '.join(cuts)}: cut")
         at, cut = datetime.datetime.now(tz=datetime.UTC), time.monotonic()
-        try:
-            faults.cut(plan, line.name)
+        with contextlib.ExitStack() as repair:
+            for name in cuts:
+                repair.callback(faults.restore, plan, name)
+                faults.cut(plan, name)
             before = carried(others)
-            time.sleep(computed + 2 * LINGER_S)  # the client's own time: nothing tells from outside what it sees
+            time.sleep(computed + 2 * LINGER_S)  # nothing tells from outside what the client sees
             over = carried(others) - before
-        finally:
-            faults.restore(plan, line.name)
         restored = time.monotonic()
-        scene.progress(f"{line.name} is restored")
+        scene.progress(f"{', '.join(cuts)}: restored")
 
         def returned() -> bool:
             marks = carried({line.name}), carried(others)
@@ -66,33 +90,18 @@ def drill(scene: Scene, member: str | None) -> Result:
         back = time.monotonic()
         time.sleep(LINGER_S)
         seen = client.end()
-    end = max((knock.at for knock in seen.knocks), default=back)
-    down = seen.silence_s(cut, restored)
-    findings = watching.broken_promises(seen, down, computed)
+    moments = Moments(at=at, broken=cut, repaired=restored, whole=back)
+    findings = []
     if idle:
         findings.append(f"the backup carried {idle} packets while the main line was whole")
-    if not seen.answers_at(cut, restored - KNOCK_PATIENCE_S):
+    if not twice and not seen.answers_at(cut, restored - KNOCK_PATIENCE_S):
         findings.append("traffic had not recovered when the line was restored")
-    return Result(
-        stack=plan.stack,
-        kind="line",
-        subject=line.name,
-        fault="cut inside the carrier, both directions, interfaces up",
-        at=at,
-        client=str(post),
-        timers=plan.network.timers.name,
-        accelerator=access.accelerator(plan, plan.hosts[0].id),
-        down_s=down,
-        restored_s=seen.silence_s(restored, end),
-        returned_s=round(back - restored, 1),
-        write_gap_s=seen.write_gap_s(cut, restored),
-        computed_s=round(computed, 2),
-        target_s=recovery.LINE_TARGET_S,
-        connections_broken=seen.broken,
-        writes_acknowledged=len(seen.acknowledged),
-        writes_lost=len(seen.lost),
+    return judging.result(
+        scene,
+        promise,
+        moments,
+        seen,
         took_over=", ".join(sorted(others)) if over else "nobody",
-        split_brain=0,
         samples=len(seen.knocks),
-        findings=tuple(findings),
+        findings=findings,
     )

@@ -75,6 +75,10 @@ class Seen:
         """Return the longest time between two acknowledged writes between two moments."""
         return longest_gap((write.ended for write in self.writes if write.acknowledged), start, end)
 
+    def slowest_write_s(self, before: float) -> float:
+        """Return how long the slowest write took that was acknowledged ``before`` a moment; 0 when there was none."""
+        return max((w.ended - w.begun for w in self.writes if w.acknowledged and w.ended < before), default=0.0)
+
     def answers_at(self, start: float, end: float, last: int = 5) -> bool:
         """Say whether the last knocks between two moments were all opened; False when there were fewer."""
         found = [knock.opened for knock in self.knocks if start <= knock.at < end][-last:]
@@ -93,7 +97,7 @@ class Result:
 
     stack: str
     kind: str
-    """``gateway``, ``node``, ``line``, ``sync``."""
+    """``gateway``, ``node``, ``line``, ``sync``, ``database``, ``host``, ``site``."""
     subject: str
     """What was broken: a node, a line."""
     fault: str
@@ -114,9 +118,10 @@ class Result:
     """From the repair until everything was as before: the line carries again, the pair is whole."""
     write_gap_s: float
     """Longest time between two acknowledged writes after the fault."""
-    computed_s: float
-    """Worst case from the timers."""
-    target_s: float
+    computed_s: float | None
+    """Worst case from the timers; None where the service stops and nothing but the data is promised."""
+    target_s: float | None
+    """What it had to meet; None where no target is set."""
     connections_broken: int
     """How often the connection that was open all the time broke."""
     writes_acknowledged: int
@@ -130,6 +135,8 @@ class Result:
     """Moments at which the machines were asked."""
     findings: tuple[str, ...]
     """Everything that was not as promised, in words; empty: the drill is passed."""
+    told: tuple[str, ...] = ()
+    """What else was found, in words."""
 
     @property
     def passed(self) -> bool:

@@ -36,8 +36,13 @@ def read(root: pathlib.Path, stack: str) -> tuple[Result, ...]:
 def _read(path: pathlib.Path) -> Result:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        fields = {field.name: found[field.name] for field in dataclasses.fields(Result)}
+        known = [field.name for field in dataclasses.fields(Result)]
+        fields = {name: found[name] for name in known if name != "told" or "told" in found}  # younger than the others
     except (ValueError, KeyError, TypeError) as e:
         raise InputError(f"{path}: not the result of a drill: {e!r}") from None
-    fields |= {"at": datetime.datetime.fromisoformat(found["at"]), "findings": tuple(found["findings"])}
+    fields |= {
+        "at": datetime.datetime.fromisoformat(found["at"]),
+        "findings": tuple(found["findings"]),
+        "told": tuple(fields.get("told", ())),
+    }
     return Result(**fields)

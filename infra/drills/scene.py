@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 
@@ -11,6 +12,7 @@ from infra.operations.shell import Shell
 from infra.operations.virsh import Hypervisor
 from infra.plan.model import Plan
 from infra.resources import names
+from infra.secrets.model import Secrets
 from infra.status import look
 from network import gateways
 from network.errors import InputError, OperationError
@@ -32,13 +34,19 @@ class Scene:
     plan: Plan
     shell: Shell
     hosts: Mapping[str, Hypervisor]
-    authorities: Mapping[str, str]
-    """Site → PEM certificate that signs the services' own."""
+    secrets: Mapping[str, Secrets]
+    """By site."""
+    stack_file: pathlib.Path
     progress: Callable[[str], None]
 
     def authority(self, post: Post) -> str:
         """Return what the client at ``post`` trusts."""
-        return self.authorities[post.endpoint.site]
+        return self.secrets[post.endpoint.site].ca.certificate_pem
+
+    def of_host(self, host: str) -> tuple[str, ...]:
+        """Return the machines that run on ``host``, by its own word."""
+        domains = {names.domain(self.plan.stack, node): node for node in self.plan.node_by_name}
+        return tuple(domains[name] for name in sorted(self.hosts[host].running()) if name in domains)
 
     def await_whole(self, nodes: Collection[str], when: str) -> None:
         """Wait until machines have all their services and sessions; OperationError that names what is missing."""
@@ -47,6 +55,14 @@ class Scene:
             if time.monotonic() > end:
                 raise OperationError(f"not whole {when}, after {WHOLE_S:g} s: {'; '.join(findings)}")
             time.sleep(LOOK_S)  # a machine far away sends no event
+
+    def await_commands(self, node: str) -> None:
+        """Wait until a machine runs commands; OperationError when it does not in `BOOT_S`."""
+        await_until(f"{node} runs commands", lambda: self.shell.answers(node), BOOT_S)
+
+    def boot_of(self, node: str) -> str:
+        """Return what is another one after every start of the machine (random(4)); empty when it does not answer."""
+        return self.shell.probe(node, "cat", "/proc/sys/kernel/random/boot_id").stdout
 
     def kill(self, node: str) -> None:
         """Take the power from a machine."""

@@ -55,8 +55,10 @@ class Watch:
 
 
 @contextlib.contextmanager
-def watch(plan: Plan, post: Post, authority: str) -> Iterator[Watch]:
-    """Yield a client that works at ``post``; ``authority`` is the PEM certificate that signs the services' own.
+def watch(plan: Plan, post: Post, authority: str, limit_s: float = LIMIT_S) -> Iterator[Watch]:
+    """Yield a client that works at ``post``, for ``limit_s`` at most.
+
+    ``authority`` is the PEM certificate that signs the services' own.
 
     The business system has answered there before; OperationError when it does not within two minutes.
     """
@@ -71,7 +73,7 @@ def watch(plan: Plan, post: Post, authority: str) -> Iterator[Watch]:
         "authority": authority,
         "knock_s": KNOCK_S,
         "write_s": WRITE_S,
-        "limit_s": LIMIT_S,
+        "limit_s": limit_s,
     }
     terminal = reach.office_exec(plan.stack, post.office.member, post.office.office, post.office.zone)
     with process.started(*terminal, sys.executable, "-I", "-S", client.__file__) as child:
@@ -93,21 +95,3 @@ def _seen(text: str) -> Seen:
         ),
         kept=frozenset(found["kept"]),
     )
-
-
-def broken_promises(seen: Seen, down_s: float, computed_s: float, *, connection_survives: bool = True) -> list[str]:
-    """Return in words what is promised of every fault of a redundant part, and was not kept.
-
-    A knock every `KNOCK_S` tells the time without an answer to twice that.
-    """
-    found = []
-    if not seen.acknowledged:
-        found.append("not one write was acknowledged, so nothing was proved about writes")
-    if seen.lost:
-        found.append(f"{len(seen.lost)} acknowledged writes are missing, the first one is number {min(seen.lost)}")
-    if seen.broken and connection_survives:
-        why = next(talk.why for talk in seen.talks if not talk.alive)
-        found.append(f"the open connection broke {seen.broken} times: {why}")
-    if down_s > computed_s + 2 * KNOCK_S:
-        found.append(f"{down_s:.1f} s without an answer, longer than the computed {computed_s:.1f} s")
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from infra import process
 from infra.hosts import access
@@ -54,15 +54,18 @@ def python(program: str, *arguments: str) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def open_shell(plan: Plan, secrets: Mapping[str, Secrets]) -> Iterator[Shell]:
-    """Yield a way to the machines of all sites; ``secrets`` are by site, and their files end with the block."""
+def open_shell(plan: Plan, secrets: Mapping[str, Secrets], lost: Collection[str] = ()) -> Iterator[Shell]:
+    """Yield a way to the machines of all sites; ``secrets`` are by site, and their files end with the block.
+
+    The way leads around the hosts that are ``lost``.
+    """
     with contextlib.ExitStack() as stack:
         options = {
             site: (
                 *stack.enter_context(
                     contact.ssh_files(plan, secrets[site], [node for node in plan.nodes if node.site == site])
                 ),
-                *access.station_ssh_args(plan, site),
+                *access.station_ssh_args(plan, site, lost),
             )
             for site in plan.sites
         }

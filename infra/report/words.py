@@ -104,6 +104,10 @@ DRILLS: Mapping[str, Text] = {
     "gateway": Text("ゲートウェイ", "Gateway"),
     "line": Text("回線", "Line"),
     "sync": Text("同期セグメント", "Sync segment"),
+    "node": Text("機器", "Machine"),
+    "database": Text("データベース", "Database"),
+    "host": Text("ホスト", "Host"),
+    "site": Text("拠点", "Site"),
 }
 LINE_ROLES: Mapping[str, Text] = {"main": Text("主", "main"), "backup": Text("副", "backup")}
 

@@ -8,6 +8,7 @@ import pytest
 
 import infra.plan
 from infra.drills import gateway, line, node, scene, sync
+from infra.drills.faults import Fault
 from infra.plan.model import Plan
 from network.errors import InputError
 from tests.network.render import demo
@@ -22,7 +23,7 @@ def test_the_main_line_of_a_member_is_cut_and_seen_from_its_own_office(plan: Pla
     found, post = scene.line_post(plan, "tsuno")
     assert found.name == "tsuno-main"
     assert (post.office.member, post.endpoint.zone) == ("tsuno", post.office.zone)
-    assert line.words(plan, "tsuno").startswith("cut line tsuno-main inside the carrier")
+    assert line.words(plan, "tsuno", Fault.CUT, twice=False).startswith("tsuno-main: cut inside the carrier")
 
 
 def test_a_member_without_a_backup_is_refused(plan: Plan) -> None:
@@ -37,7 +38,7 @@ def test_the_pair_is_found_by_either_gateway(plan: Plan) -> None:
         assert loss.vip.segment == loss.post.endpoint.segment
     with pytest.raises(InputError, match=r"juki-ap1: no pair of gateways .* gateways: dc1-gw1a, dc1-gw1b"):
         gateway.loss(plan, "juki-ap1", None)
-    assert "dc1-gw1a and dc1-gw1b" in sync.words(plan, None)
+    assert "dc1-gw1a and dc1-gw1b" in sync.words(plan, None, Fault.CUT, twice=False)
 
 
 def test_an_application_node_is_lost_behind_its_own_address(plan: Plan) -> None:

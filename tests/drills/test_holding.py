@@ -5,8 +5,14 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
+import pytest
+
+from infra.drills import holding
 from infra.drills.holding import PROGRAM, Sample, Samples, held_spans
+from network.errors import OperationError
 
 
 def answers(*values: tuple[float, bool]) -> list[Sample]:
@@ -52,3 +58,46 @@ def test_a_machine_knows_an_address_of_its_own() -> None:
             check=True,
         )
         assert done.stdout.split() == [own, own], socket.gethostname()
+
+
+def test_what_a_machine_holds_that_nobody_can_reach_does_not_count() -> None:
+    samples = Samples(("a", "b"))
+    samples.by_node["a"].extend(answers(*((at / 10, True) for at in range(0, 100, 2))))
+    samples.by_node["b"].extend(answers((3.0, True), (8.0, True), (8.4, True), (9.0, False)))
+    assert samples.together() == 1
+    assert samples.together(without={"a": (2.0, 8.0)}) == 1, "when it can be reached again, for 0.4 s"
+    assert samples.together(without={"a": (2.0, 8.0)}, longer_than_s=0.5) == 0, "until the next advertisement"
+    assert samples.together(without={"a": (2.0, 9.0)}) == 0
+
+
+ECHO = "import sys\nfor _ in sys.stdin: print(1, flush=True)"
+
+
+def within(seconds: float, true: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.02)
+    return true()
+
+
+def test_a_machine_that_has_started_again_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "AGAIN_S", 0.05)
+    with holding.asking({"a": (sys.executable, "-I", "-S", "-c", ECHO)}) as asked:
+        assert asked.samples.holds("a")
+        known = asked.samples.by_node["a"]
+        assert within(10, lambda: len(known) > 1)
+        asked.renew("a")
+        assert within(10, lambda: any(not one.held for one in known)), "no answer is one too"
+        assert within(10, lambda: len(held_spans(known)) == 2)
+    count = len(known)
+    time.sleep(0.3)
+    assert len(known) == count, "nobody is asked any more"
+
+
+def test_a_machine_that_never_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "FIRST_ANSWER_S", 0.5)
+    with (
+        pytest.raises(OperationError, match=r"b: no answer within 0\.5 s; nothing was broken"),
+        holding.asking({"b": (sys.executable, "-c", "import time; time.sleep(60)")}),
+    ):
+        pass

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from infra.drills import watching
+from infra.drills.judging import Promise, broken_promises
 from infra.drills.model import Knock, Seen, Talk, Write, longest_gap
+from infra.drills.watching import Post
+from network.model import OfficeLan, ServiceEndpoint
+
+OFFICE = OfficeLan(member="m1", office="honcho", zone="mynumber", prefixes=())
+JUKI = ServiceEndpoint(
+    service="juki", member=None, participants=("m1",), zone="mynumber", site="dc1", segment="s", vip="service/juki",
+    listen=(), application=("juki-ap1",), database=("juki-db1",), load_balancer=(), witness=(),
+)  # fmt: skip
+PROMISE = Promise(
+    kind="gateway", subject="gw1a", fault="power lost", host="kvm01", post=Post(office=OFFICE, endpoint=JUKI),
+    computed_s=1.0, target_s=2.0,
+)  # fmt: skip
 
 
 def steadily(*silent: tuple[float, float], seconds: int = 10) -> tuple[Knock, ...]:
@@ -57,7 +71,7 @@ def test_a_write_counts_when_it_was_acknowledged() -> None:
 def test_an_acknowledged_write_that_is_missing_is_lost_and_an_unanswered_one_that_is_there_is_not() -> None:
     found = seen(writes=(write(0, 1), write(1, 2), write(2, 3, acknowledged=False)), kept=frozenset({0, 2}))
     assert found.lost == {1}
-    (finding,) = watching.broken_promises(found, 0.1, 1.0)
+    (finding,) = broken_promises(found, PROMISE, 0.1, 0)
     assert finding == "1 acknowledged writes are missing, the first one is number 1"
 
 
@@ -68,17 +82,28 @@ def test_the_end_of_the_open_connection_is_told_with_its_cause() -> None:
     )
     found = seen(writes=(write(0, 1),), kept=frozenset({0}), talks=talks)
     assert found.broken == 1
-    assert watching.broken_promises(found, 0.1, 1.0) == ["the open connection broke 1 times: ConnectionResetError"]
+    assert broken_promises(found, PROMISE, 0.1, 0) == ["the open connection broke 1 times: ConnectionResetError"]
 
 
 def test_a_silence_longer_than_computed_is_told_beyond_what_knocks_can_tell() -> None:
     found = seen(writes=(write(0, 1),), kept=frozenset({0}))
-    assert watching.broken_promises(found, 1.2, 1.0) == []
-    assert watching.broken_promises(found, 1.3, 1.0) == ["1.3 s without an answer, longer than the computed 1.0 s"]
+    assert broken_promises(found, PROMISE, 1.2, 0) == []
+    assert broken_promises(found, PROMISE, 1.3, 0) == ["1.3 s without an answer, longer than the computed 1.0 s"]
+
+
+def test_writes_are_judged_by_their_own_steadiness() -> None:
+    """A write every half second, of which the slowest took 0.4 s before anything was broken: 1.4 s of doubt."""
+    slow = Write(number=0, begun=1.0, ended=1.4, acknowledged=True, why="")
+    found = seen(writes=(slow, Write(number=1, begun=4, ended=9, acknowledged=True, why="")), kept=frozenset({0, 1}))
+    promise = dataclasses.replace(PROMISE, measured="writes")
+    assert broken_promises(found, promise, 2.4, 2) == []
+    assert broken_promises(found, promise, 2.5, 2) == [
+        "2.5 s without an acknowledged write, longer than the computed 1.0 s"
+    ]
 
 
 def test_a_drill_without_writes_proves_nothing_about_them() -> None:
-    assert watching.broken_promises(seen(), 0, 1) == [
+    assert broken_promises(seen(), PROMISE, 0, 0) == [
         "not one write was acknowledged, so nothing was proved about writes"
     ]
 
