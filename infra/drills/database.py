@@ -232,7 +232,7 @@ def _took_over(before: Replicas, after: Replicas) -> str:
     was, now = before.primary, after.primary
     if was is None or now is None:
         raise OperationError(f"{before.cluster.server_name}: no primary")
-    return now.node if was.node != now.node else f"nobody had to: {now.node} is the primary"
+    return now.node if was.node != now.node else f"nobody: {now.node} is still the primary"
 
 
 def _timeline(found: Replicas) -> int:
