@@ -53,7 +53,8 @@ def _without_collecting() -> Iterator[None]:
 @_without_collecting()
 def audit_declared(plan: Plan, models: Mapping[str, zones.SecurityModel]) -> Audit:
     """Judge the plan by the rules of the domain; ``models`` is the security model of each member."""
-    topology, allowed = Topology(plan.network), declared.declared(plan.network)
+    allowed = declared.declared(plan.network)
+    topology = Topology(plan.network, allowed.allowed)
     found = pairs.of_declaration(topology, allowed.allowed)
     violations = [
         *_flows_against_zones(plan, models),
@@ -91,7 +92,8 @@ def audit_rules(
     ``listings`` may hold names that the plan does not know: those are findings too. ``drift`` is what was found on the
     machines besides their rules.
     """
-    topology, allowed = Topology(plan.network), declared.declared(plan.network)
+    allowed = declared.declared(plan.network)
+    topology = Topology(plan.network, allowed.allowed)
     violations: list[Violation] = [*_unresolved(allowed, level), *drift]
     filtered: dict[str, Filtered] = {}
     for name, machine in topology.machines.items():
@@ -133,7 +135,8 @@ def audit_probes(
     plan: Plan, found: Sequence[Pair], violations: Sequence[Violation], missing: Sequence[Missing], examined: Examined
 ) -> Audit:
     """Return the level of packets that were really sent; ``found`` are the pairs between which some were answered."""
-    return _audit(plan, "probe", Topology(plan.network), found, violations, missing, (), examined, {})
+    topology = Topology(plan.network, declared.declared(plan.network).allowed)
+    return _audit(plan, "probe", topology, found, violations, missing, (), examined, {})
 
 
 def _audit(  # noqa: PLR0917 - all that an audit is made of

@@ -72,7 +72,7 @@ class Filtered:
                 passing = passing - (following & packets.box({FAMILY: (family, family)}))
         if place == "forward":
             established = packets.box({STATE: (ESTABLISHED, ESTABLISHED)})
-            opened = passing & packets.box({STATE: (NEW, NEW)})
+            opened = passing & packets.box({STATE: (NEW, NEW)}) & expected.routed(self.machine, self.cards)
             passing = (passing - established) | (passing & established & expected.answers(opened))
         return passing
 

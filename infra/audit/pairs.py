@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import functools
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from infra.audit import expected, packets
 from infra.audit.declared import Allowed
@@ -34,7 +34,7 @@ from infra.audit.packets import (
     Interval,
     Node,
 )
-from infra.audit.topology import Machine, Topology
+from infra.audit.topology import Machine, Topology, apart
 
 _Found = dict[tuple[str, str], dict[tuple[Allowed | None, tuple[str, ...]], set[Range]]]
 
@@ -43,11 +43,9 @@ def of_declaration(topology: Topology, allowed: Iterable[Allowed]) -> tuple[Pair
     """Return the pairs as declared."""
     found: _Found = {}
     for one in allowed:
-        if one.target is None:
-            continue
-        target = topology.who(one.target_segment, int(one.target))
-        for segment in one.source_segments:
-            _add(topology, found, expected.opened(one), one, (segment, (), target))
+        if one.target is not None:
+            for segment in one.source_segments:
+                _add(topology, found, expected.opened(one), one, (segment, (), one.target_segment))
     return _sorted(found)
 
 
@@ -57,14 +55,19 @@ def sets_of_declaration(topology: Topology, allowed: Iterable[Allowed]) -> Mappi
     for one in allowed:
         if one.target is None:
             continue
-        target = topology.who(one.target_segment, int(one.target))
         for segment in one.source_segments:
             for box in expected.opened(one):
-                for first, last, source in topology.overlapping(segment, box[SOURCE]):
-                    own = (max(first, box[SOURCE][0]), min(last, box[SOURCE][1]))
-                    part = packets.box({**box, SOURCE: own})
-                    found[source, target] = found.get((source, target), NONE) | part
+                for own, source in _owners(topology, segment, box[SOURCE]):
+                    for to, target in _owners(topology, one.target_segment, box[DESTINATION]):
+                        part = packets.box({**box, SOURCE: own, DESTINATION: to})
+                        found[source, target] = found.get((source, target), NONE) | part
     return found
+
+
+def _owners(topology: Topology, segment: str, whole: Interval) -> Iterator[tuple[Interval, str]]:
+    """Yield the parts of an interval that belong to somebody on ``segment``, with the owner."""
+    for first, last, name in topology.overlapping(segment, whole):
+        yield (max(first, whole[0]), min(last, whole[1])), name
 
 
 def ranges(node: Node) -> tuple[Range, ...]:
@@ -73,18 +76,21 @@ def ranges(node: Node) -> tuple[Range, ...]:
     for box in packets.split(node):
         family = box.get(FAMILY, (IPV4, IPV4))[0]
         last = packets.V4_LAST if family == IPV4 else packets.V6_LAST
-        rows.append(_range(box, family, box.get(SOURCE, (0, last))))
+        rows.append(_range(box, family, box.get(SOURCE, (0, last)), box.get(DESTINATION, (0, last))))
     return tuple(sorted(rows))
 
 
+_BEYOND = "beyond"
+"""Where what is declared ends, that is more than one address: behind a line."""
 _Places = Mapping[tuple[str, object], Sequence[tuple[Allowed, Node]]]
 """(segment, address or machine) → what is declared to end there."""
 
 
-def _by_place(allowed: Iterable[Allowed]) -> _Places:
+def _by_place(topology: Topology, allowed: Iterable[Allowed]) -> _Places:
     places: dict[tuple[str, object], list[tuple[Allowed, Node]]] = collections.defaultdict(list)
     for one in allowed:
-        end: object = one.receiver if one.target is None else one.target
+        beyond = one.crosses and one.target_segment in topology.lines
+        end: object = _BEYOND if beyond else one.receiver if one.target is None else one.address
         places[one.target_segment, end].append((one, packets.boxes(expected.opened(one))))
     return places
 
@@ -99,7 +105,7 @@ def _ending(places: _Places, machine: Machine, segment: str) -> list[tuple[Allow
 def of_rules(topology: Topology, filtered: Mapping[str, Filtered], allowed: Sequence[Allowed]) -> tuple[Pair, ...]:
     """Return the pairs as the rules of all machines together let them be."""
     found: _Found = {}
-    places = _by_place(allowed)
+    places = _by_place(topology, allowed)
     concerned = expected.by_machine(topology.machines.values(), allowed)
     opened = {name: (one, _new(one, "input")) for name, one in filtered.items()}
     for name, (one, opening) in opened.items():
@@ -131,7 +137,9 @@ def of_rules(topology: Topology, filtered: Mapping[str, Filtered], allowed: Sequ
 def _sent(topology: Topology, found: _Found, sender: Filtered, one: Allowed) -> None:
     """Add what a machine opens towards those whose filters are not ours: stations and the carriers' edges."""
     card = next((c for s in one.source_segments if (c := sender.machine.card_on(s)) is not None), None)
-    if one.target is None or card is None or (one.target_segment, int(one.target)) in topology.holders:
+    if one.crosses or one.address is None or card is None:
+        return
+    if (one.target_segment, int(one.address)) in topology.holders:
         return
     sent = packets.select(sender.at("output").passing.may, STATE, NEW)
     sent = packets.select(packets.select(sent, INCOMING, 0), OUTGOING, sender.cards.number(card.name))
@@ -142,7 +150,7 @@ def _sent(topology: Topology, found: _Found, sender: Filtered, one: Allowed) -> 
             found,
             packets.split(part),
             one,
-            (card.segment, (), topology.who(one.target_segment, int(one.target))),
+            (card.segment, (), topology.who(one.target_segment, int(one.address))),
         )
 
 
@@ -156,9 +164,9 @@ def _through(
     """Follow what a gateway passes on to whoever takes it in on the next segment."""
     gateway, here, there, parts = step
     name = gateway.machine.name
-    if topology.network.segment_by_name[there].kind == "line":
+    if there in topology.lines:
         for rest, _ in parts:
-            _attribute(topology, found, rest, (), (here, (name,), there))
+            _attribute(topology, found, rest, places.get((there, _BEYOND), ()), (here, (name,), there))
         return
     for other in topology.machines_by_segment.get(there, ()):
         if other.name == name or other.name not in filtered:
@@ -248,27 +256,33 @@ def _add(
         covered = [(max(low, first), min(high, end), name) for first, end, name in senders]
         if not covered or (one is None and not _covers(covered, (low, high))):
             covered.append((low, high, topology.unknown(here)))
-        for first, end, name in covered:
-            target = there
-            if there in topology.network.segment_by_name or one is not None or there in topology.machines:
-                target = _target(topology, there, box, one)
-            if name != target:
-                key = (name, target)
-                rows = found.setdefault(key, {}).setdefault((one, (name, *through, target)), set())
-                rows.add(_range(box, family, (first, end)))
+        for to, target in _targets(topology, there, box, one):
+            for first, end, name in covered:
+                if name != target:
+                    key = (name, target)
+                    rows = found.setdefault(key, {}).setdefault((one, (name, *through, target)), set())
+                    rows.add(_range(box, family, (first, end), to))
 
 
-def _target(topology: Topology, there: str, box: Mapping[int, Interval], one: Allowed | None) -> str:
-    """Return whose the destination is."""
-    if one is not None and one.target is not None:
-        return topology.who(one.target_segment, int(one.target))
-    address = box.get(DESTINATION, (0, 0))[0]
-    if there in topology.machines:
-        for card in topology.machines[there].cards:
-            if any(int(own) == address for own in card.addresses):
-                return topology.who(card.segment, address)
-        return there
-    return topology.who(there, address, box.get(FAMILY, (IPV4, IPV4))[0])
+def _targets(
+    topology: Topology, there: str, box: Mapping[int, Interval], one: Allowed | None
+) -> Iterator[tuple[Interval, str]]:
+    """Yield the parts of the destinations, and whose they are; ``there`` is a machine, a segment or an endpoint."""
+    family = box.get(FAMILY, (IPV4, IPV4))[0]
+    whole = box.get(DESTINATION, (0, packets.V4_LAST if family == IPV4 else packets.V6_LAST))
+    if one is not None and one.address is not None and one.target_segment not in topology.lines:
+        yield whole, topology.who(one.target_segment, int(one.address))
+    elif there in topology.machines:
+        cards = topology.machines[there].cards
+        segment = next((c.segment for c in cards if any(int(own) == whole[0] for own in c.addresses)), None)
+        yield whole, topology.who(segment, whole[0]) if segment is not None else there
+    elif there in topology.endpoint_by_name:
+        yield whole, there
+    else:
+        known = list(_owners(topology, there, whole)) if family == IPV4 else []
+        yield from known
+        for rest in apart(whole, (own for own, _ in known)):
+            yield rest, topology.unknown(there)
 
 
 def _covers(covered: Sequence[tuple[int, int, str]], whole: Interval) -> bool:
@@ -280,9 +294,8 @@ def _covers(covered: Sequence[tuple[int, int, str]], whole: Interval) -> bool:
     return reached >= whole[1]
 
 
-def _range(box: Mapping[int, Interval], family: int, source: Interval) -> Range:
+def _range(box: Mapping[int, Interval], family: int, source: Interval, target: Interval) -> Range:
     protocols = box.get(PROTOCOL, (0, 255))
-    last = packets.V4_LAST if family == IPV4 else packets.V6_LAST
     field = ICMP_TYPE if protocols == (ICMP, ICMP) else PORT
     return Range(
         protocol=protocol_name(protocols[0])
@@ -291,7 +304,7 @@ def _range(box: Mapping[int, Interval], family: int, source: Interval) -> Range:
         if protocols == (0, 255)
         else f"{protocols[0]}-{protocols[1]}",
         sources=addresses(family, source),
-        destinations=addresses(family, box.get(DESTINATION, (0, last))),
+        destinations=addresses(family, target),
         ports=_numbers(box.get(field)),
     )
 

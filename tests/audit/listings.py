@@ -50,13 +50,13 @@ def listings_of(network: NetworkPlan, *changes: tuple[str, str, str]) -> Mapping
         assert there, f"{name}: {old} does not stand in its rules"
         given[name] = f"{before}{new}{after}"
     found = sandbox.load_texts(given, {node.name: [card.name for card in node.interfaces] for node in network.nodes})
-    assert all(listing.text for listing in found.values()), found
+    assert not (refused := {name: listing.reason for name, listing in found.items() if not listing.text}), refused
     return found
 
 
 @functools.cache
 def topology(stack: str = "demo") -> Topology:
-    return Topology(plan(stack).network)
+    return Topology(plan(stack).network, allowed(stack))
 
 
 @functools.cache
