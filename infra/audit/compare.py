@@ -7,7 +7,7 @@ the others: whether a packet comes through to somebody, or is held back further 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from infra.audit import expected, packets, translations
@@ -66,10 +66,14 @@ class Comparison:
     """All machines of a plan with their rules, compared one after the other."""
 
     def __init__(
-        self, topology: Topology, level: Level, filtered: Mapping[str, Filtered], allowed: Iterable[Allowed]
+        self,
+        topology: Topology,
+        level: Level,
+        filtered: Mapping[str, Filtered],
+        allowed: Mapping[str, Sequence[Allowed]],
     ) -> None:
-        self._topology, self._level, self._filtered = topology, level, filtered
-        self._allowed = expected.by_machine(topology.machines.values(), allowed)
+        """``allowed`` is what is declared, by machine."""
+        self._topology, self._level, self._filtered, self._allowed = topology, level, filtered, allowed
 
     def machine(self, name: str) -> Compared:
         """Return the differences of one machine."""
@@ -161,11 +165,8 @@ class Comparison:
         segment = next(c.segment for c in one.machine.cards if one.cards.number(c.name) == outgoing)
         beyond = leads
         for other in self._topology.machines_by_segment.get(segment, ()):
-            if other.name == one.machine.name or other.name not in self._filtered:
-                continue
-            theirs = self._filtered[other.name]
-            card = other.card_on(segment)
-            if card is None:
+            theirs, card = self._filtered.get(other.name), other.card_on(segment)
+            if other.name == one.machine.name or theirs is None or card is None:
                 continue
             at = packets.boxes({FAMILY: (0, 0), DESTINATION: (int(a), int(a))} for a in card.addresses)
             number = theirs.cards.number(card.name)

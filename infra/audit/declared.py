@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from infra.audit.model import FlowReference
 from network import endpoints, ports, service_ports
-from network.model import Cluster, Flow, Handoff, NetworkNode, NetworkPlan, ServiceEndpoint, shown
+from network.model import Cluster, Flow, Handoff, NetworkNode, NetworkPlan, ServiceEndpoint, Vip, shown
 
 IMPLIED = frozenset(
     {"office_access", "database", "replication", "load_balancing", "management", "routing", "tunnel", "pair"}
@@ -163,15 +163,27 @@ class _Reader:
             allowed += self._of(flow)
         application = service_ports.application_ports(self._network)
         for endpoint in self._network.endpoints:
-            allowed += self._inside(endpoint, application[endpoint.name])
+            name = f"service:{endpoint.name}"
+            allowed += self._tried(name, name, self._inside(endpoint, application[endpoint.name]))
         for cluster in self._network.clusters:
-            allowed += self._replicated(cluster)
+            name = f"service:{cluster.name}"
+            allowed += self._tried(name, name, self._replicated(cluster))
         for node in self._network.nodes:
-            allowed += self._management(node)
+            allowed += self._tried(f"station:{node.site}", node.name, self._management(node))
             if node.role == "gateway":
-                allowed += self._gateway(node)
-        allowed += self._virtual_addresses()
+                allowed += self._tried(node.name, node.name, self._gateway(node))
+        for vip in self._network.vips:
+            allowed += self._tried(vip.name, vip.name, self._virtual_address(vip))
         return Declared(allowed=tuple(dict.fromkeys(allowed)), unresolved=tuple(self._unresolved))
+
+    def _tried(self, source: str, target: str, found: Iterator[Allowed]) -> Sequence[Allowed]:
+        """Return what is implied, or note why nobody can say what it is."""
+        try:
+            return tuple(found)
+        except _NoWayError as e:
+            flow = _implied(source, target, "implied", "計画から導かれる通信")
+            self._unresolved.append(Unresolved(flow=flow, reason=str(e)))
+            return ()
 
     def _of(self, flow: Flow) -> Iterator[Allowed]:
         """Return what ``flow`` opens: for all that it names, or for nobody."""
@@ -325,7 +337,10 @@ class _Reader:
         return found if found != one.target else None
 
     def _address(self, node: str, segment: str) -> IPv4Address:
-        return self._network.node_by_name[node].interface(segment).address.ip
+        try:
+            return self._network.node_by_name[node].interface(segment).address.ip
+        except KeyError:
+            raise _NoWayError(f"{node} has no card on {segment}") from None
 
     def _inside(self, endpoint: ServiceEndpoint, port: int) -> Iterator[Allowed]:
         """What the machines of one service say to each other."""
@@ -378,6 +393,8 @@ class _Reader:
             name = f"line:{line.name}" + (f"/{handoff.zone}" if handoff.zone else "")
             if handoff.tunnel is not None:
                 yield from self._ipsec(name, node.name, handoff.segment, own, handoff.tunnel.peer)
+                if own not in handoff.local:
+                    raise _NoWayError(f"{own} is none of the addresses of line {line.name}")
                 inner = handoff.tunnel.inner[handoff.local.index(own)]
                 own, edge = inner[1], inner[2]
             flow = _implied(name, node.name, "routing", "回線事業者との経路交換")
@@ -403,22 +420,20 @@ class _Reader:
                 yield _single(flow, segment, source, target, ("udp", port))
             yield dataclasses.replace(_single(flow, segment, source, target, ("udp", _IKE)), protocol=_ESP, ports=None)
 
-    def _virtual_addresses(self) -> Iterator[Allowed]:
+    def _virtual_address(self, vip: Vip) -> Iterator[Allowed]:
         """Those that share a virtual address hear each other; a pair of gateways does on its sync segment."""
-        for vip in self._network.vips:
-            for one, other in itertools.permutations(vip.nodes, 2):
-                segment = vip.segment
-                if self._network.node_by_name[one].role == "gateway":
-                    both = set(self._network.node_by_name[one].segments) & set(
-                        self._network.node_by_name[other].segments
-                    )
-                    sync = [name for name in both if self._network.segment_by_name[name].kind == "sync"]
-                    if not sync:
-                        continue
-                    segment = sync[0]
-                flow = _implied(one, other, "pair", "仮想アドレスを共有する機器の間の生存通知")
-                for target in (other, self._address(other, segment)):
-                    yield _each_packet(flow, segment, self._address(one, segment), target, (_VRRP, None))
+        for one, other in itertools.permutations(vip.nodes, 2):
+            segment = vip.segment
+            here, there = self._network.node_by_name[one], self._network.node_by_name[other]
+            if here.role == "gateway":
+                both = {*here.segments} & {*there.segments}
+                sync = [name for name in both if self._network.segment_by_name[name].kind == "sync"]
+                if not sync:
+                    raise _NoWayError(f"{one} and {other} share {vip.address.ip} and no segment to hear each other on")
+                segment = sync[0]
+            flow = _implied(one, other, "pair", "仮想アドレスを共有する機器の間の生存通知")
+            for target in (other, self._address(other, segment)):
+                yield _each_packet(flow, segment, self._address(one, segment), target, (_VRRP, None))
 
 
 def inside(handoff: Handoff) -> str:

@@ -14,7 +14,8 @@ from infra.audit.filters import Filtered
 from infra.audit.model import FlowReference, Pair, Passing, protocol_name
 from infra.audit.model import PacketRange as Range
 from infra.audit.nft import evaluate
-from infra.audit.nft.keys import ICMP
+from infra.audit.nft.evaluate import Translated
+from infra.audit.nft.keys import ICMP, Cards
 from infra.audit.nft.model import Rewrite
 from infra.audit.packets import (
     DESTINATION,
@@ -102,17 +103,45 @@ def _ending(places: _Places, machine: Machine, segment: str) -> list[tuple[Allow
     return [found for end in ends for found in places.get((segment, end), ())]
 
 
-def of_rules(topology: Topology, filtered: Mapping[str, Filtered], allowed: Sequence[Allowed]) -> tuple[Pair, ...]:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What opens connections at one machine; the state and the card that is none are settled."""
+
+    machine: Machine
+    cards: Cards
+    taken: Node
+    """What it takes in itself."""
+    passed: Node
+    """What it passes on."""
+    sent: Node
+    """What it sends itself."""
+    translated: tuple[Translated, ...] = ()
+    """Where it rewrites senders."""
+
+
+def opening(one: Filtered) -> Opening:
+    """Return what opens connections at a machine."""
+    taken, passed, sent = (packets.select(one.at(p).passing.may, STATE, NEW) for p in ("input", "forward", "output"))
+    return Opening(
+        machine=one.machine,
+        cards=one.cards,
+        taken=packets.select(taken, OUTGOING, 0),
+        passed=passed,
+        sent=packets.select(sent, INCOMING, 0),
+        translated=one.at("forward").judged[-1].translated,
+    )
+
+
+def of_rules(topology: Topology, opened: Mapping[str, Opening], allowed: Sequence[Allowed]) -> tuple[Pair, ...]:
     """Return the pairs as the rules of all machines together let them be."""
     found: _Found = {}
     places = _by_place(topology, allowed)
     concerned = expected.by_machine(topology.machines.values(), allowed)
-    opened = {name: (one, _new(one, "input")) for name, one in filtered.items()}
-    for name, (one, opening) in opened.items():
+    for name, one in opened.items():
         machine = one.machine
         # On one segment nobody stands between, but the receiver itself.
         for card in machine.cards:
-            taken = packets.select(opening, INCOMING, one.cards.number(card.name))
+            taken = packets.select(one.taken, INCOMING, one.cards.number(card.name))
             taken = taken & _at(machine, card.segment)
             if taken:
                 ending = _ending(places, machine, card.segment)
@@ -121,7 +150,7 @@ def of_rules(topology: Topology, filtered: Mapping[str, Filtered], allowed: Sequ
             _sent(topology, found, one, wanted)
         if not machine.forwards:
             continue
-        passing = _new(one, "forward") & expected.routed(machine, one.cards)
+        passing = one.passed & expected.routed(machine, one.cards)
         segments = {one.cards.number(card.name): card.segment for card in machine.cards}
         for incoming, here in segments.items():
             by_in = packets.select(passing, INCOMING, incoming)
@@ -134,32 +163,27 @@ def of_rules(topology: Topology, filtered: Mapping[str, Filtered], allowed: Sequ
     return _sorted(found)
 
 
-def _sent(topology: Topology, found: _Found, sender: Filtered, one: Allowed) -> None:
+def _sent(topology: Topology, found: _Found, sender: Opening, one: Allowed) -> None:
     """Add what a machine opens towards those whose filters are not ours: stations and the carriers' edges."""
     card = next((c for s in one.source_segments if (c := sender.machine.card_on(s)) is not None), None)
     if one.crosses or one.address is None or card is None:
         return
     if (one.target_segment, int(one.address)) in topology.holders:
         return
-    sent = packets.select(sender.at("output").passing.may, STATE, NEW)
-    sent = packets.select(packets.select(sent, INCOMING, 0), OUTGOING, sender.cards.number(card.name))
+    sent = packets.select(sender.sent, OUTGOING, sender.cards.number(card.name))
     part = sent & packets.boxes(expected.opened(one))
     if part and any(source[0] in card.own for source in one.sources):
-        _add(
-            topology,
-            found,
-            packets.split(part),
-            one,
-            (card.segment, (), topology.who(one.target_segment, int(one.address))),
-        )
+        way: tuple[str, tuple[str, ...], str]
+        way = (card.segment, (), topology.who(one.target_segment, int(one.address)))
+        _add(topology, found, packets.split(part), one, way)
 
 
 def _through(
     topology: Topology,
-    filtered: Mapping[str, tuple[Filtered, Node]],
+    opened: Mapping[str, Opening],
     places: _Places,
     found: _Found,
-    step: tuple[Filtered, str, str, Sequence[tuple[Node, Rewrite | None]]],
+    step: tuple[Opening, str, str, Sequence[tuple[Node, Rewrite | None]]],
 ) -> None:
     """Follow what a gateway passes on to whoever takes it in on the next segment."""
     gateway, here, there, parts = step
@@ -169,15 +193,15 @@ def _through(
             _attribute(topology, found, rest, places.get((there, _BEYOND), ()), (here, (name,), there))
         return
     for other in topology.machines_by_segment.get(there, ()):
-        if other.name == name or other.name not in filtered:
+        if other.name == name or other.name not in opened:
             continue
         card = other.card_on(there)
-        number = filtered[other.name][0].cards.number(card.name) if card else 0
+        number = opened[other.name].cards.number(card.name) if card else 0
         for rest, rewrite in parts:
             at = rest & _at(other, there)
             if at and rewrite is not None:
                 at = packets.mapped(at, functools.partial(evaluate.rewritten, kind="source", rewrite=rewrite))
-            taken = at & packets.select(filtered[other.name][1], INCOMING, number)
+            taken = at & packets.select(opened[other.name].taken, INCOMING, number)
             if taken and rewrite is not None:
                 taken = packets.mapped(
                     taken, functools.partial(evaluate.rewritten, kind="source", rewrite=_back(rewrite))
@@ -186,10 +210,10 @@ def _through(
                 _attribute(topology, found, taken, _ending(places, other, there), (here, (name,), other.name))
 
 
-def _translated(gateway: Filtered, incoming: int, outgoing: int, rest: Node) -> list[tuple[Node, Rewrite | None]]:
+def _translated(gateway: Opening, incoming: int, outgoing: int, rest: Node) -> list[tuple[Node, Rewrite | None]]:
     """Divide what a gateway passes on by what it makes of the sender; None: nothing."""
     parts: list[tuple[Node, Rewrite | None]] = []
-    for done in gateway.at("forward").judged[-1].translated:
+    for done in gateway.translated:
         if done.rewrite.from_prefix is not None:
             mine = packets.select(packets.select(done.packets.may, STATE, NEW), INCOMING, incoming)
             mine = packets.select(mine, OUTGOING, outgoing) & rest
@@ -204,13 +228,6 @@ def _back(rewrite: Rewrite) -> Rewrite:
     first, last = rewrite.from_prefix or (None, None)
     new = None if rewrite.first is None or rewrite.last is None else (rewrite.first, rewrite.last)
     return dataclasses.replace(rewrite, first=first, last=last, from_prefix=new)
-
-
-def _new(one: Filtered, place: str) -> Node:
-    """Return what opens a connection at ``place`` of a machine; the state and, of input, the card out are settled."""
-    judged = one.at("forward" if place == "forward" else "input")
-    node = packets.select(judged.passing.may, STATE, NEW)
-    return node if place == "forward" else packets.select(node, OUTGOING, 0)
 
 
 def _at(machine: Machine, segment: str) -> Node:

@@ -107,7 +107,7 @@ def _inner_cards(network: NetworkPlan, node: NetworkNode) -> Iterable[tuple[IPv4
     addresses = {interface.segment: interface.address.ip for interface in node.interfaces}
     for line in network.lines:
         for handoff in line.handoffs:
-            if handoff.tunnel is not None and handoff.segment in addresses:
+            if handoff.tunnel is not None and addresses.get(handoff.segment) in handoff.local:
                 within = handoff.tunnel.inner[handoff.local.index(addresses[handoff.segment])]
                 own = (within[1],)
                 yield within, Card(name=handoff.tunnel.name, segment=inside(handoff), addresses=own, own=own)
