@@ -30,7 +30,6 @@ from infra.audit.nft import evaluate
 from infra.audit.nft.model import Match, Rule
 from infra.audit.packets import (
     DESTINATION,
-    ESTABLISHED,
     FAMILY,
     ICMP_TYPE,
     INCOMING,
@@ -104,10 +103,6 @@ class Comparison:
 
     def _too_much(self, one: Filtered, found: Filter, wanted: Expected) -> Iterator[Violation]:
         extra = one.existing(found.place) - wanted.allowed
-        if found.place == "forward":
-            # A packet of a connection goes where the route leads, whatever the rules would let pass.
-            established = packets.box({STATE: (ESTABLISHED, ESTABLISHED)})
-            extra = (extra - established) | (extra & established & expected.routed(one.machine, one.cards))
         for state, incoming, outgoing, rest in _by_cards(extra):
             yield self._violation(one, found, (state, incoming, outgoing), rest, wanted)
 

@@ -127,7 +127,7 @@ def _flows(network: NetworkPlan) -> Iterator[Mutant]:
             wider = ports.PortRange(allow.protocol, allow.first, min(allow.last + 1, 65535))
             if allow.protocol != "icmp":
                 yield f"port widened: {name}", exchanged(dataclasses.replace(flow, allow=(*rest, wider)))
-                other = ports.PortRange({"tcp": "udp", "udp": "tcp"}[allow.protocol], allow.first, allow.last)
+                other = ports.PortRange("udp" if allow.protocol == "tcp" else "tcp", allow.first, allow.last)
                 yield f"protocol changed: {name}", exchanged(dataclasses.replace(flow, allow=(*rest, other)))
         scheme, _, rest_ = flow.source.partition(":")
         if scheme == "office":

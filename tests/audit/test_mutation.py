@@ -13,7 +13,7 @@ import ipaddress
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not listings.SANDBOX, reason="user, network and 
 STACKS = sorted(
     p.stem for p in demo.STACK.parent.glob("*.yaml") if p.suffixes == [".yaml"] and not p.stem.startswith("Pulumi")
 )
-PLANS = {
+PLANS: Mapping[str, Callable[[], Plan]] = {
     "outward": test_outside.plan,
     "tunnel": lambda: tunnels.planned(**test_tunnels.DECLARED),
     "translated": test_translations.both_ways,
@@ -96,6 +96,8 @@ def _more(part: Any) -> Any:
     if isinstance(part, int):
         return part + 1 if part < 65535 else part - 1
     if isinstance(part, dict) and "prefix" in part:
+        if part["prefix"]["len"] == 0:
+            return None
         network = ipaddress.ip_network(f"{part['prefix']['addr']}/{part['prefix']['len']}")
         (other,) = (other for other in network.supernet().subnets() if other != network)
         return {"prefix": {"addr": str(other.network_address), "len": other.prefixlen}}
@@ -111,6 +113,8 @@ def _wider(part: Any) -> Any:
     if isinstance(part, int):
         return {"range": [part, part + 1]} if part < 65535 else {"range": [part - 1, part]}
     if isinstance(part, dict) and "prefix" in part:
+        if part["prefix"]["len"] == 0:
+            return None
         network = ipaddress.ip_network(f"{part['prefix']['addr']}/{part['prefix']['len']}").supernet()
         return {"prefix": {"addr": str(network.network_address), "len": network.prefixlen}}
     if isinstance(part, str):
