@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-import socket
 from collections.abc import Hashable, Iterable, Mapping
 from ipaddress import IPv4Network
 
@@ -53,7 +52,7 @@ def shape(machine: Machine, listing: str, allowed: Iterable[Allowed]) -> Shape |
             return ""
         if name is not None:
             return f'"\x01{cards[name]}"' if name in cards else match.group()
-        first = int.from_bytes(socket.inet_aton(address or single), "big")
+        first = _number(address or single)
         if single is None:
             size = 1 << (32 - int(length))
             first -= first % size
@@ -64,7 +63,7 @@ def shape(machine: Machine, listing: str, allowed: Iterable[Allowed]) -> Shape |
 
     try:
         text = _SAID.sub(said, listing)
-    except (OSError, ValueError):
+    except ValueError:
         return None  # no address at all
     if _ALONE.search(text):
         return None
@@ -112,6 +111,14 @@ def shape(machine: Machine, listing: str, allowed: Iterable[Allowed]) -> Shape |
         ends[-1:] == (2**32,),
     )
     return Shape(key=hashlib.blake2b(repr(key).encode()).digest(), ends=ends)
+
+
+def _number(address: str) -> int:
+    """Return an IPv4 address as a number; ValueError for what ``nft`` would never write."""
+    parts = [int(part) for part in address.split(".")]
+    if ".".join(map(str, parts)) != address:
+        raise ValueError(f"{address}: no address as nft writes it")
+    return int.from_bytes(bytes(parts), "big")
 
 
 def moved(node: Node, before: Shape, after: Shape) -> Node:
