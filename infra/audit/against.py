@@ -12,8 +12,9 @@ from infra.plan.model import Plan
 def changes(before: Plan, after: Plan) -> tuple[Change, ...]:
     """Return every ordered pair of endpoints that gained or lost packets, sorted."""
     old, new = (
-        pairs.sets_of_declaration(Topology(plan.network), declared.declared(plan.network).allowed)
+        pairs.sets_of_declaration(Topology(plan.network, allowed), allowed)
         for plan in (before, after)
+        for allowed in [declared.declared(plan.network).allowed]
     )
     found: list[Change] = []
     for source, target in sorted(old.keys() | new.keys()):

@@ -9,11 +9,9 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 
-from infra.audit import declared, expected, filters, packets, pairs
-from infra.audit.compare import Comparison
+from infra.audit import declared, expected, machines, packets, pairs, standing
 from infra.audit.controls import Facts, controls
 from infra.audit.declared import Declared
-from infra.audit.filters import Filtered
 from infra.audit.model import (
     Audit,
     Examined,
@@ -27,8 +25,6 @@ from infra.audit.model import (
     Violation,
     ViolationKind,
 )
-from infra.audit.nft import read
-from infra.audit.nft.keys import Cards
 from infra.audit.topology import Topology
 from infra.plan.document import document as plan_document
 from infra.plan.model import Plan
@@ -53,13 +49,14 @@ def _without_collecting() -> Iterator[None]:
 @_without_collecting()
 def audit_declared(plan: Plan, models: Mapping[str, zones.SecurityModel]) -> Audit:
     """Judge the plan by the rules of the domain; ``models`` is the security model of each member."""
-    topology, allowed = Topology(plan.network), declared.declared(plan.network)
+    allowed = declared.declared(plan.network)
+    topology = Topology(plan.network, allowed.allowed)
     found = pairs.of_declaration(topology, allowed.allowed)
     violations = [
         *_flows_against_zones(plan, models),
         *_expired(plan),
         *_unresolved(allowed, "declared"),
-        *_misplaced(plan),
+        *(_card(one.node, one.place, one.why) for one in standing.misplaced(plan.network)),
         *_ambiguous(topology),
     ]
     classes = packets.count_boxes(
@@ -91,49 +88,33 @@ def audit_rules(
     ``listings`` may hold names that the plan does not know: those are findings too. ``drift`` is what was found on the
     machines besides their rules.
     """
-    topology, allowed = Topology(plan.network), declared.declared(plan.network)
+    allowed = declared.declared(plan.network)
+    topology = Topology(plan.network, allowed.allowed)
     violations: list[Violation] = [*_unresolved(allowed, level), *drift]
-    filtered: dict[str, Filtered] = {}
-    for name, machine in topology.machines.items():
-        listing = listings.get(name)
-        if listing is None or listing.text is None:
-            violations.append(_unread(level, name, listing.reason if listing else "nobody read its rules"))
-            continue
-        cards = Cards(card.name for card in machine.cards)
-        try:
-            filtered[name] = filters.filtered(machine, read.read(listing.text, cards, now), cards)
-        except read.UnreadableError as e:
-            violations.append(_unread(level, name, str(e)))
+    judged = machines.judge(topology, allowed.allowed, listings, level, now)
+    violations += judged.violations
+    violations += [_unread(level, name, reason) for name, reason in judged.unread.items()]
     violations += [
         _unread(level, name, "no machine of the plan has this name") for name in listings.keys() - topology.machines
     ]
-    comparison = Comparison(topology, level, filtered, allowed.allowed)
-    missing: list[Missing] = []
-    unused: list[UnusedRule] = []
-    classes = 0
-    for name in filtered:
-        compared = comparison.machine(name)
-        violations += compared.violations
-        missing += compared.missing
-        unused += compared.unused
-        classes += compared.packet_classes
     examined = Examined(
-        pairs=topology.pairs if filtered else 0,
+        pairs=topology.pairs if judged.opened else 0,
         classes=len(topology.classes),
-        rules=sum(one.ruleset.rules for one in filtered.values()),
-        packet_classes=classes,
-        machines=len(filtered),
+        rules=judged.rules,
+        packet_classes=judged.packet_classes,
+        machines=len(judged.opened),
     )
     inputs = {name: listing.digest for name, listing in sorted(listings.items()) if listing.digest}
-    found = pairs.of_rules(topology, filtered, allowed.allowed)
-    return _audit(plan, level, topology, found, violations, missing, unused, examined, inputs)
+    found = pairs.of_rules(topology, judged.opened, allowed.allowed)
+    return _audit(plan, level, topology, found, violations, judged.missing, judged.unused, examined, inputs)
 
 
 def audit_probes(
     plan: Plan, found: Sequence[Pair], violations: Sequence[Violation], missing: Sequence[Missing], examined: Examined
 ) -> Audit:
     """Return the level of packets that were really sent; ``found`` are the pairs between which some were answered."""
-    return _audit(plan, "probe", Topology(plan.network), found, violations, missing, (), examined, {})
+    topology = Topology(plan.network, declared.declared(plan.network).allowed)
+    return _audit(plan, "probe", topology, found, violations, missing, (), examined, {})
 
 
 def _audit(  # noqa: PLR0917 - all that an audit is made of
@@ -270,26 +251,6 @@ def _expired(plan: Plan) -> Iterator[Violation]:
             yield _rule_broken(
                 "flow_expired", flow.source, flow.target, f"open, though it ended on {flow.expires.isoformat()}"
             )
-
-
-def _misplaced(plan: Plan) -> Iterator[Violation]:
-    """Judge where machines stand: a card on a segment of other members or of another zone joins what is apart."""
-    segments = plan.network.segment_by_name
-    for node in plan.network.nodes:
-        here = [segments[card.segment] for card in node.interfaces]
-        if node.role != "gateway":
-            for segment in here:
-                if segment.kind in {"line", "sync"}:
-                    yield _card(node.name, segment.name, "only gateways stand on such a segment")
-                if segment.zone is not None and node.zone is not None and segment.zone != node.zone:
-                    yield _card(node.name, segment.name, f"the machine belongs to zone {node.zone}")
-                strangers = set(node.members) - set(segment.members)
-                if segment.kind in {"tenant", "service"} and strangers:
-                    yield _card(node.name, segment.name, f"it serves {', '.join(sorted(strangers))} too")
-            if sum(segment.kind in {"tenant", "service"} for segment in here) > 1:
-                yield _card(node.name, node.name, "it joins two segments and is no gateway")
-        elif {"internet"} < {s.zone for s in here if s.kind in {"tenant", "service"}} - {None}:
-            yield _card(node.name, node.name, "the internet zone has gateways of its own")
 
 
 def _ambiguous(topology: Topology) -> Iterator[Violation]:

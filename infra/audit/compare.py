@@ -7,10 +7,10 @@ the others: whether a packet comes through to somebody, or is held back further 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address
 
-from infra.audit import expected, packets
+from infra.audit import expected, packets, translations
 from infra.audit.declared import Allowed
 from infra.audit.expected import Expected
 from infra.audit.filters import Filter, Filtered, Place
@@ -27,10 +27,9 @@ from infra.audit.model import (
     protocol_name,
 )
 from infra.audit.nft import evaluate
-from infra.audit.nft.model import Match, Rewrite, Rule
+from infra.audit.nft.model import Match, Rule
 from infra.audit.packets import (
     DESTINATION,
-    ESTABLISHED,
     FAMILY,
     ICMP_TYPE,
     INCOMING,
@@ -66,10 +65,14 @@ class Comparison:
     """All machines of a plan with their rules, compared one after the other."""
 
     def __init__(
-        self, topology: Topology, level: Level, filtered: Mapping[str, Filtered], allowed: Iterable[Allowed]
+        self,
+        topology: Topology,
+        level: Level,
+        filtered: Mapping[str, Filtered],
+        allowed: Mapping[str, Sequence[Allowed]],
     ) -> None:
-        self._topology, self._level, self._filtered = topology, level, filtered
-        self._allowed = expected.by_machine(topology.machines.values(), allowed)
+        """``allowed`` is what is declared, by machine."""
+        self._topology, self._level, self._filtered, self._allowed = topology, level, filtered, allowed
 
     def machine(self, name: str) -> Compared:
         """Return the differences of one machine."""
@@ -77,7 +80,7 @@ class Comparison:
         mine = self._allowed.get(name, ())
         violations: list[Violation] = [self._cannot_judge(one, p.place, p.reason) for p in one.problems]
         violations += self._translations(one)
-        missing: list[Missing] = []
+        missing: list[Missing] = list(self._untranslated(one, mine))
         classes = 0
         wanted_at: tuple[tuple[Place, Expected], ...] = (
             ("forward", expected.through(one.machine, mine, one.cards)),
@@ -100,10 +103,6 @@ class Comparison:
 
     def _too_much(self, one: Filtered, found: Filter, wanted: Expected) -> Iterator[Violation]:
         extra = one.existing(found.place) - wanted.allowed
-        if found.place == "forward":
-            # A packet of a connection goes where the route leads, whatever the rules would let pass.
-            established = packets.box({STATE: (ESTABLISHED, ESTABLISHED)})
-            extra = (extra - established) | (extra & established & expected.routed(one.machine, one.cards))
         for state, incoming, outgoing, rest in _by_cards(extra):
             yield self._violation(one, found, (state, incoming, outgoing), rest, wanted)
 
@@ -161,11 +160,8 @@ class Comparison:
         segment = next(c.segment for c in one.machine.cards if one.cards.number(c.name) == outgoing)
         beyond = leads
         for other in self._topology.machines_by_segment.get(segment, ()):
-            if other.name == one.machine.name or other.name not in self._filtered:
-                continue
-            theirs = self._filtered[other.name]
-            card = other.card_on(segment)
-            if card is None:
+            theirs, card = self._filtered.get(other.name), other.card_on(segment)
+            if other.name == one.machine.name or theirs is None or card is None:
                 continue
             at = packets.boxes({FAMILY: (0, 0), DESTINATION: (int(a), int(a))} for a in card.addresses)
             number = theirs.cards.number(card.name)
@@ -175,7 +171,7 @@ class Comparison:
             if through:
                 return "critical", f"; {other.name} takes it in", packets.pick(through)
             beyond = beyond - at
-        if beyond and self._topology.network.segment_by_name[segment].kind == "line":
+        if beyond and segment in self._topology.lines:
             return "critical", "", packets.pick(beyond)
         if beyond:
             return "major", "; the address belongs to nobody today", packets.pick(leads - beyond or beyond)
@@ -183,17 +179,14 @@ class Comparison:
 
     def _translations(self, one: Filtered) -> Iterator[Violation]:
         """Name every rewriting of addresses that no line of the plan declares."""
-        declared = {
-            pair
-            for line in self._topology.network.lines
-            for t in (*line.sources, *line.destinations)
-            for pair in ((t.inside, t.outside), (t.outside, t.inside))
-        }
+        declared = translations.declared(self._topology.network, one.machine, one.cards)
         done = {d for judged in one.at("forward").judged for d in judged.translated}
         for each in sorted(done, key=lambda d: (d.by.name, d.rewrite.first or 0)):
-            if _as_declared(each.rewrite, declared):
+            key = translations.distance(each.kind, each.rewrite)
+            extra = each.packets.may - (declared.get(key, NONE) if key else NONE)
+            if not extra:
                 continue
-            part = next(packets.split(each.packets.may))
+            part = next(packets.split(extra))
             before = {field: low for field, (low, _) in part.items()}
             after = next(iter(evaluate.rewritten(part, kind=each.kind, rewrite=each.rewrite)))
             then = concrete({field: low for field, (low, _) in after.items()})
@@ -211,6 +204,27 @@ class Comparison:
                 path=(source, f"{one.machine.name} {'prerouting' if each.kind == 'destination' else 'postrouting'}"),
                 rule=f"{one.machine.name}: {each.by.name}",
                 reason=f"the {each.kind} is rewritten, and no line of the plan declares it",
+            )
+
+    def _untranslated(self, one: Filtered, mine: Sequence[Allowed]) -> Iterator[Missing]:
+        """Name declared connections whose addresses are not rewritten as their line declares."""
+        done = translations.done(one)
+        for each in translations.needed(self._topology.network, one.machine, one.cards, mine):
+            kind, far = each.distance
+            lacking = each.packets - done.get(each.distance, evaluate.NOTHING).surely
+            if not lacking:
+                continue
+            before = packets.pick(lacking)
+            side = SOURCE if kind == "source" else DESTINATION
+            then = concrete({**before, side: before[side] + far})
+            hook = "postrouting" if kind == "source" else "prerouting"
+            yield Missing(
+                level=self._level,
+                flow=each.one.flow,
+                packet=dataclasses.replace(concrete(before), translated=then),
+                path=(each.one.flow.source, f"{one.machine.name} {hook}", each.one.flow.target),
+                rule=None,
+                reason=f"its line declares that the {kind} is rewritten so, and no rule surely does",
             )
 
     # what should pass and does not
@@ -256,16 +270,6 @@ class Comparison:
 
 def _loopback_of(name: str) -> FlowReference:
     return FlowReference(source=name, target=name, kind="loopback", reason="機器内部の通信")
-
-
-def _as_declared(rewrite: Rewrite, declared: Collection[tuple[IPv4Network, IPv4Network]]) -> bool:
-    """Say whether a rewriting keeps the place of every address within one that is declared."""
-    if rewrite.from_prefix is None or rewrite.first is None:
-        return False
-    (low, high), new = rewrite.from_prefix, rewrite.first
-    return any(
-        int(old[0]) <= low <= high <= int(old[-1]) and new - low == int(to[0]) - int(old[0]) for old, to in declared
-    )
 
 
 def _with_state(rest: Node, where: tuple[int, int, int], state: int) -> Node:

@@ -13,9 +13,11 @@ from ipaddress import IPv4Address, IPv4Network
 
 from infra.audit.model import FlowReference
 from network import endpoints, ports, service_ports
-from network.model import Cluster, Flow, NetworkNode, NetworkPlan, ServiceEndpoint, shown
+from network.model import Cluster, Flow, Handoff, NetworkNode, NetworkPlan, ServiceEndpoint, Vip, shown
 
-IMPLIED = frozenset({"office_access", "database", "replication", "load_balancing", "management", "routing", "pair"})
+IMPLIED = frozenset(
+    {"office_access", "database", "replication", "load_balancing", "management", "routing", "tunnel", "pair"}
+)
 """Kinds of flows that follow from the plan; all others are exceptions of the stack file."""
 HOP_LIMIT = 255
 """A packet that arrives with it was sent on the same segment (RFC 5881, 5; RFC 9568, 5.1.1.3)."""
@@ -23,6 +25,9 @@ _SSH, _NTP, _POSTGRESQL, _BGP, _BFD, _SYNC = 22, 123, 5432, 179, 3784, 3780
 _VOTES, _VOTERS, _PRIMARY = 2379, 2380, 8008
 """etcd asked, etcd among themselves, and where Patroni says who is the primary."""
 _VRRP = 112
+_IKE, _IKE_BEHIND_NAT = 500, 4500
+"""RFC 7296, 2 and 2.23: the second carries ESP too, where an address is translated on the way."""
+_ESP = 50
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
 
 
@@ -36,13 +41,16 @@ class Allowed:
     sources: tuple[IPv4Network, ...]
     """Their own addresses, as gateways see them."""
     target_segment: str
-    target: IPv4Address | None
-    """None: whatever address the receiver takes it at (VRRP is sent to a group)."""
+    target: IPv4Network | None
+    """An address of the stack, an office's LAN or what lies outside. None: whatever address the receiver takes it at
+    (VRRP is sent to a group)."""
     protocol: int
     ports: tuple[int, int] | None
     """None where the protocol has none; of ICMP, echo requests are meant."""
     seen: tuple[IPv4Network, ...] = ()
     """The senders as the receiver sees them, where a gateway translates them."""
+    asked: IPv4Network | None = None
+    """The target as the sender sees it, where it lies behind a line and a gateway translates it."""
     receiver: str | None = None
     """Name of the machine, where there is no target."""
     each_packet: bool = False
@@ -52,6 +60,11 @@ class Allowed:
     def crosses(self) -> bool:
         """Whether a gateway passes it on."""
         return self.target_segment not in self.source_segments
+
+    @property
+    def address(self) -> IPv4Address | None:
+        """The target, where it is a single address."""
+        return self.target[0] if self.target is not None and self.target.prefixlen == 32 else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +110,20 @@ class _Side:
     named: bool
     """The flow names this member, so that the other side may be another one's."""
     participants: tuple[str, ...]
-    endpoint: ServiceEndpoint | None = None
-    zone: str | None = None
+
+
+class _NoWayError(Exception):
+    """Nobody can say where packets of a flow go; the text says why."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Joined:
+    """Senders and receiver of a flow."""
+
+    source_segments: tuple[str, ...]
+    sources: tuple[IPv4Network, ...]
+    target_segment: str
+    target: IPv4Network
 
 
 class _Reader:
@@ -113,6 +138,15 @@ class _Reader:
             self._lans[lan.member, lan.zone].update(lan.prefixes)
         self._stations = {site: network.management_segment(site).name for site in network.stations}
         self._handoffs = {handoff.segment: (line, handoff) for line in network.lines for handoff in line.handoffs}
+        self._lines = {inside(handoff): line for line, handoff in self._handoffs.values()}
+        self._led: dict[tuple[str, IPv4Network], str] = {}
+        places = {handoff.segment: inside(handoff) for _, handoff in self._handoffs.values()}
+        self._between = {
+            (places.get(one, one), places.get(other, other))
+            for node in network.nodes
+            if node.role == "gateway"
+            for one, other in itertools.permutations(node.segments, 2)
+        }
         self._pairs: dict[str, list[NetworkNode]] = collections.defaultdict(list)
         for node in network.nodes:
             for segment in node.segments if node.role == "gateway" else ():
@@ -129,50 +163,147 @@ class _Reader:
             allowed += self._of(flow)
         application = service_ports.application_ports(self._network)
         for endpoint in self._network.endpoints:
-            allowed += self._inside(endpoint, application[endpoint.name])
+            name = f"service:{endpoint.name}"
+            allowed += self._tried(name, name, self._inside(endpoint, application[endpoint.name]))
         for cluster in self._network.clusters:
-            allowed += self._replicated(cluster)
+            name = f"service:{cluster.name}"
+            allowed += self._tried(name, name, self._replicated(cluster))
         for node in self._network.nodes:
-            allowed += self._management(node)
+            allowed += self._tried(f"station:{node.site}", node.name, self._management(node))
             if node.role == "gateway":
-                allowed += self._gateway(node)
-        allowed += self._virtual_addresses()
+                allowed += self._tried(node.name, node.name, self._gateway(node))
+        for vip in self._network.vips:
+            allowed += self._tried(vip.name, vip.name, self._virtual_address(vip))
         return Declared(allowed=tuple(dict.fromkeys(allowed)), unresolved=tuple(self._unresolved))
 
-    def _of(self, flow: Flow) -> Iterator[Allowed]:
-        known, found = reference(flow), 0
-        if not flow.allow:
-            self._unresolved.append(Unresolved(flow=known, reason="it allows no port"))
-            return
-        for source, target in itertools.product(self._sides(flow.source), self._sides(flow.target)):
-            if target.endpoint is None or not _belong(source, target):
-                continue
-            vip = self._network.vip_by_name[target.endpoint.vip]
-            segments, sources = self._senders(source, target.endpoint.site)
-            if not segments or not sources:
-                continue
-            for allow in flow.allow:
-                found += 1
-                yield Allowed(
-                    flow=known,
-                    source_segments=segments,
-                    sources=sources,
-                    target_segment=vip.segment,
-                    target=vip.address.ip,
-                    seen=self._seen(segments, sources),
-                    protocol=PROTOCOLS[allow.protocol],
-                    ports=_span(allow),
-                )
-        if not found:
-            self._unresolved.append(Unresolved(flow=known, reason="the plan holds no addresses of both its ends"))
+    def _tried(self, source: str, target: str, found: Iterator[Allowed]) -> Sequence[Allowed]:
+        """Return what is implied, or note why nobody can say what it is."""
+        try:
+            return tuple(found)
+        except _NoWayError as e:
+            flow = _implied(source, target, "implied", "計画から導かれる通信")
+            self._unresolved.append(Unresolved(flow=flow, reason=str(e)))
+            return ()
 
-    def _sides(self, text: str) -> Sequence[_Side]:
-        end = endpoints.parse(text)
-        if isinstance(end, endpoints.OfficeEnd):
-            return [_Side(member=end.member, named=True, participants=(end.member,), zone=end.zone)]
-        if not isinstance(end, endpoints.ServiceEnd):
-            return []
-        sides: list[_Side] = []
+    def _of(self, flow: Flow) -> Iterator[Allowed]:
+        """Return what ``flow`` opens: for all that it names, or for nobody."""
+        known = reference(flow)
+        try:
+            if not flow.allow:
+                raise _NoWayError("it allows no port")
+            joined = tuple(self._joined(endpoints.parse(flow.source), endpoints.parse(flow.target)))
+            if not joined:
+                raise _NoWayError("its ends have no member in common")
+            for one in joined:
+                self._passes(one)
+        except _NoWayError as e:
+            self._unresolved.append(Unresolved(flow=known, reason=str(e)))
+            return
+        for one, allow in itertools.product(joined, flow.allow):
+            yield Allowed(
+                flow=known,
+                source_segments=one.source_segments,
+                sources=one.sources,
+                target_segment=one.target_segment,
+                target=one.target,
+                seen=self._seen(one.source_segments, one.sources),
+                asked=self._asked(one),
+                protocol=PROTOCOLS[allow.protocol],
+                ports=_span(allow),
+            )
+
+    def _passes(self, one: _Joined) -> None:
+        """Make sure that some gateway stands between the two sides."""
+        for here in one.source_segments:
+            if here != one.target_segment and (here, one.target_segment) not in self._between:
+                raise _NoWayError(f"no gateway stands on both {here} and {one.target_segment}")
+
+    def _joined(self, source: endpoints.Endpoint, target: endpoints.Endpoint) -> Iterator[_Joined]:
+        if isinstance(target, endpoints.ServiceEnd):
+            for near, endpoint in self._sides(target):
+                vip = self._network.vip_by_name[endpoint.vip]
+                for segments, prefixes in self._far(source, near, endpoint):
+                    yield _Joined(
+                        source_segments=segments,
+                        sources=prefixes,
+                        target_segment=vip.segment,
+                        target=IPv4Network(vip.address.ip),
+                    )
+        elif isinstance(source, endpoints.ServiceEnd):
+            for near, endpoint in self._sides(source):
+                for segments, prefixes in self._far(target, near, endpoint):
+                    for there, prefix in itertools.product(segments, prefixes):
+                        yield _Joined(
+                            source_segments=(endpoint.segment,),
+                            sources=self._applications(endpoint),
+                            target_segment=there,
+                            target=prefix,
+                        )
+        else:
+            raise _NoWayError("no end of it is a service, so that it passes no gateway of the stack")
+
+    def _far(
+        self, end: endpoints.Endpoint, near: _Side, endpoint: ServiceEndpoint
+    ) -> Iterator[tuple[tuple[str, ...], tuple[IPv4Network, ...]]]:
+        """Yield segments, and the prefixes of ``end`` on each of them, as a service meets it at its own site."""
+        if isinstance(end, endpoints.ServiceEnd):
+            for side, other in self._sides(end):
+                if _belong(side, near):
+                    yield (other.segment,), self._applications(other)
+        elif isinstance(end, endpoints.OfficeEnd):
+            if _belong(_Side(member=end.member, named=True, participants=(end.member,)), near):
+                segments = self._entrances.get((end.member, end.zone, endpoint.site), ())
+                lans = tuple(sorted(self._lans[end.member, end.zone]))
+                if not lans or not segments:
+                    what = f"line of {end.member} that carries {end.zone} to {endpoint.site}" if lans else "LAN of it"
+                    raise _NoWayError(f"the plan has no {what}")
+                yield segments, lans
+        else:
+            public = isinstance(end, endpoints.ExternalEnd) and end.public_internet
+            name = f"external:{endpoints.INTERNET}" if public else str(end)
+            yield from self._outside(name, near, endpoint)
+
+    def _outside(
+        self, name: str, near: _Side, endpoint: ServiceEndpoint
+    ) -> Iterator[tuple[tuple[str, ...], tuple[IPv4Network, ...]]]:
+        """Yield the hand-offs by which a service's machines meet what lies outside.
+
+        Machines of one member go by its lines; those of several by the lines of the first that has some, since a
+        machine knows one way to an address. For the same reason, one segment meets an address by one member's lines.
+        """
+        reached = {one.closed_network: one.prefixes for one in self._network.outsides if one.name == name}
+        if not any(reached.values()):
+            raise _NoWayError(f"no closed network says at which addresses it reaches {name}")
+        own = near.member is not None and (near.named or endpoint.member is not None)
+        for member in (near.member or "",) if own else near.participants:
+            found = [
+                (segment, prefixes)
+                for line in self._network.lines
+                if line.member == member and line.site == endpoint.site and endpoint.zone in line.zones
+                if (prefixes := reached.get(line.closed_network))
+                for handoff in line.handoffs
+                if handoff.zone in {None, endpoint.zone}
+                for segment in [inside(handoff)]
+            ]
+            if found:
+                for prefix in sorted({prefix for _, prefixes in found for prefix in prefixes}):
+                    other = self._led.setdefault((endpoint.segment, prefix), member)
+                    if other != member:
+                        raise _NoWayError(f"{endpoint.segment} meets {prefix} by the lines of {other} already")
+                yield from (((segment,), prefixes) for segment, prefixes in found)
+                return
+        raise _NoWayError(f"no line carries {endpoint.zone} from {endpoint.site} to {name}")
+
+    def _applications(self, endpoint: ServiceEndpoint) -> tuple[IPv4Network, ...]:
+        """Return the addresses from which a service opens connections."""
+        addresses = sorted(self._address(name, endpoint.segment) for name in endpoint.application)
+        if not addresses:
+            raise _NoWayError(f"{endpoint.name} has no machine that opens anything")
+        return tuple(IPv4Network(address) for address in addresses)
+
+    def _sides(self, end: endpoints.ServiceEnd) -> Sequence[tuple[_Side, ServiceEndpoint]]:
+        """Return a service's sides: one for each member that the flow names, or one for all of a node set."""
+        sides: list[tuple[_Side, ServiceEndpoint]] = []
         for endpoint in self._by_service[end.service]:
             members: tuple[str | None, ...] = (endpoint.member,)
             if end.member is not None:
@@ -181,38 +312,35 @@ class _Reader:
                 members = (end.member,)
             elif end.each_member:
                 members = endpoint.participants
-            sides += [
-                _Side(
-                    member=member,
-                    named=end.member is not None,
-                    participants=endpoint.participants,
-                    endpoint=endpoint,
-                )
-                for member in members
-            ]
+            for member in members:
+                side = _Side(member=member, named=end.member is not None, participants=endpoint.participants)
+                sides.append((side, endpoint))
+        if not sides:
+            raise _NoWayError(f"nothing of the plan is {end}")
         return sides
-
-    def _senders(self, side: _Side, site: str) -> tuple[tuple[str, ...], tuple[IPv4Network, ...]]:
-        """Return where packets of ``side`` come in at ``site``, and from which addresses."""
-        if side.endpoint is not None:
-            names = side.endpoint.application
-            addresses = sorted(self._address(name, side.endpoint.segment) for name in names)
-            return (side.endpoint.segment,), tuple(IPv4Network(address) for address in addresses)
-        end = (side.member or "", side.zone or "")
-        return self._entrances.get((*end, site), ()), tuple(sorted(self._lans[end]))
 
     def _seen(self, segments: Sequence[str], sources: Sequence[IPv4Network]) -> tuple[IPv4Network, ...]:
         """Return what gateways make of ``sources``; nothing where they make nothing of them."""
         found = {
-            shown(self._handoffs[segment][0].sources, source)
+            shown(self._lines[segment].sources, source)
             for segment in segments
-            if segment in self._handoffs
+            if segment in self._lines
             for source in sources
         }
         return tuple(sorted(found)) if found and found != set(sources) else ()
 
+    def _asked(self, one: _Joined) -> IPv4Network | None:
+        """Return at which addresses services reach a target behind a line; None where those are its own."""
+        if one.target_segment not in self._lines:
+            return None
+        found = shown(self._lines[one.target_segment].sources, one.target)
+        return found if found != one.target else None
+
     def _address(self, node: str, segment: str) -> IPv4Address:
-        return self._network.node_by_name[node].interface(segment).address.ip
+        try:
+            return self._network.node_by_name[node].interface(segment).address.ip
+        except KeyError:
+            raise _NoWayError(f"{node} has no card on {segment}") from None
 
     def _inside(self, endpoint: ServiceEndpoint, port: int) -> Iterator[Allowed]:
         """What the machines of one service say to each other."""
@@ -261,16 +389,22 @@ class _Reader:
     def _gateway(self, node: NetworkNode) -> Iterator[Allowed]:
         """Routing with the carriers' edges, and what the two of a pair tell each other."""
         for line, handoff in (self._handoffs[name] for name in node.segments if name in self._handoffs):
-            edge, own = handoff.peer, self._address(node.name, handoff.segment)
+            edge, own, place = handoff.peer, self._address(node.name, handoff.segment), inside(handoff)
             name = f"line:{line.name}" + (f"/{handoff.zone}" if handoff.zone else "")
+            if handoff.tunnel is not None:
+                yield from self._ipsec(name, node.name, handoff.segment, own, handoff.tunnel.peer)
+                if own not in handoff.local:
+                    raise _NoWayError(f"{own} is none of the addresses of line {line.name}")
+                inner = handoff.tunnel.inner[handoff.local.index(own)]
+                own, edge = inner[1], inner[2]
             flow = _implied(name, node.name, "routing", "回線事業者との経路交換")
-            if handoff.routing == "bgp":
-                yield _single(flow, handoff.segment, edge, own, ("tcp", _BGP))
-                yield _single(flow, handoff.segment, own, edge, ("tcp", _BGP))
+            if handoff.routing != "static":
+                yield _single(flow, place, edge, own, ("tcp", _BGP))
+                yield _single(flow, place, own, edge, ("tcp", _BGP))
             if handoff.bfd:
                 watched = (PROTOCOLS["udp"], (_BFD, _BFD))
                 for sender, to in ((edge, node.name), (edge, own), (own, edge)):
-                    yield _each_packet(flow, handoff.segment, sender, to, watched)
+                    yield _each_packet(flow, place, sender, to, watched)
         for segment in node.segments:
             for other in self._pairs.get(segment, ()):
                 if other.name != node.name:
@@ -278,35 +412,42 @@ class _Reader:
                     one, two = self._address(node.name, segment), self._address(other.name, segment)
                     yield _single(flow, segment, one, two, ("udp", _SYNC))
 
-    def _virtual_addresses(self) -> Iterator[Allowed]:
+    def _ipsec(self, line: str, gateway: str, segment: str, own: IPv4Address, far: IPv4Address) -> Iterator[Allowed]:
+        """All that a hand-off with a tunnel carries in clear: what the two ends need to make the tunnel."""
+        flow = _implied(line, gateway, "tunnel", "暗号化トンネル(IPsec)の確立と通信")
+        for source, target in ((far, own), (own, far)):
+            for port in (_IKE, _IKE_BEHIND_NAT):
+                yield _single(flow, segment, source, target, ("udp", port))
+            yield dataclasses.replace(_single(flow, segment, source, target, ("udp", _IKE)), protocol=_ESP, ports=None)
+
+    def _virtual_address(self, vip: Vip) -> Iterator[Allowed]:
         """Those that share a virtual address hear each other; a pair of gateways does on its sync segment."""
-        for vip in self._network.vips:
-            for one, other in itertools.permutations(vip.nodes, 2):
-                segment = vip.segment
-                if self._network.node_by_name[one].role == "gateway":
-                    both = set(self._network.node_by_name[one].segments) & set(
-                        self._network.node_by_name[other].segments
-                    )
-                    sync = [name for name in both if self._network.segment_by_name[name].kind == "sync"]
-                    if not sync:
-                        continue
-                    segment = sync[0]
-                flow = _implied(one, other, "pair", "仮想アドレスを共有する機器の間の生存通知")
-                for target in (other, self._address(other, segment)):
-                    yield _each_packet(flow, segment, self._address(one, segment), target, (_VRRP, None))
+        for one, other in itertools.permutations(vip.nodes, 2):
+            segment = vip.segment
+            here, there = self._network.node_by_name[one], self._network.node_by_name[other]
+            if here.role == "gateway":
+                both = {*here.segments} & {*there.segments}
+                sync = [name for name in both if self._network.segment_by_name[name].kind == "sync"]
+                if not sync:
+                    raise _NoWayError(f"{one} and {other} share {vip.address.ip} and no segment to hear each other on")
+                segment = sync[0]
+            flow = _implied(one, other, "pair", "仮想アドレスを共有する機器の間の生存通知")
+            for target in (other, self._address(other, segment)):
+                yield _each_packet(flow, segment, self._address(one, segment), target, (_VRRP, None))
+
+
+def inside(handoff: Handoff) -> str:
+    """Return where packets of offices are in clear on a hand-off: its segment, or the inside of its tunnel."""
+    return handoff.segment if handoff.tunnel is None else f"tunnel:{handoff.segment}"
 
 
 def entrances(network: NetworkPlan) -> Mapping[tuple[str, str, str], tuple[str, ...]]:
-    """Return, by (member, zone, site), the hand-off segments by which packets of the member's offices come in, sorted.
-
-    A tunnel's packets enter by its own card and never in clear on the hand-off.
-    """
+    """Return, by (member, zone, site), where packets of the member's offices come in, sorted."""
     found: dict[tuple[str, str, str], set[str]] = collections.defaultdict(set)
     for line in network.lines:
         for handoff in line.handoffs:
-            if handoff.routing != "tunnel":
-                for zone in line.zones if handoff.zone is None else {handoff.zone} & set(line.zones):
-                    found[line.member, zone, line.site].add(handoff.segment)
+            for zone in line.zones if handoff.zone is None else {handoff.zone} & set(line.zones):
+                found[line.member, zone, line.site].add(inside(handoff))
     return {key: tuple(sorted(segments)) for key, segments in found.items()}
 
 
@@ -334,7 +475,7 @@ def _single(
         source_segments=(segment,),
         sources=(IPv4Network(source),),
         target_segment=segment,
-        target=target,
+        target=IPv4Network(target),
         protocol=PROTOCOLS[protocol],
         ports=(port, port),
     )
@@ -354,7 +495,7 @@ def _each_packet(
         source_segments=(segment,),
         sources=(IPv4Network(source),),
         target_segment=segment,
-        target=to if isinstance(to, IPv4Address) else None,
+        target=IPv4Network(to) if isinstance(to, IPv4Address) else None,
         receiver=to if isinstance(to, str) else None,
         protocol=protocol,
         ports=span,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
@@ -39,7 +40,7 @@ from infra.audit.packets import (
     Interval,
     Node,
 )
-from infra.audit.topology import Card, Machine
+from infra.audit.topology import Card, Machine, apart
 
 ERRORS = (3, 11, 12)
 """ICMP: destination unreachable, time exceeded, parameter problem; a redirect would change routes."""
@@ -142,8 +143,9 @@ def into(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> Expected
         if one.each_packet:
             details[one] = [b for b in by_packet if b[INCOMING] == (number, number)]
     for one, card, number in _beginning(machine, allowed, cards):
-        if not one.each_packet and not one.crosses:
-            replies = [{STATE: (ESTABLISHED, ESTABLISHED), INCOMING: (number, number), **b} for b in _answered(one)]
+        if not one.each_packet:
+            asked = dataclasses.replace(one, target=one.asked or one.target)
+            replies = [{STATE: (ESTABLISHED, ESTABLISHED), INCOMING: (number, number), **b} for b in _answered(asked)]
             details[one] = [*details.get(one, ()), *replies]
             errors_at[number] = card
     for number, card in errors_at.items():
@@ -197,15 +199,35 @@ def _errors_anywhere() -> Node:
     )
 
 
+@functools.cache
+def _routed(
+    routes: tuple[tuple[IPv4Network, int], ...], ways: tuple[tuple[IPv4Network, IPv4Network, int], ...]
+) -> Node:
+    """``routes``: prefix and number of a card; ``ways``: sender, prefix and number of a card."""
+    found: list[Box] = []
+    taken: list[Interval] = []
+    by_length = itertools.groupby(sorted(routes, key=lambda route: -route[0].prefixlen), lambda r: r[0].prefixlen)
+    for _, equal in by_length:
+        here: list[Interval] = []
+        for prefix, card in equal:
+            found += [
+                {OUTGOING: (card, card), FAMILY: (IPV4, IPV4), DESTINATION: left}
+                for left in apart(_span(prefix), taken)
+            ]
+            here.append(_span(prefix))
+        taken += here
+    for source, prefix, card in ways:
+        for left in apart(_span(prefix), taken):
+            sides = {SOURCE: _span(source), DESTINATION: left}
+            found.append({OUTGOING: (card, card), FAMILY: (IPV4, IPV4), **sides})
+    return packets.boxes(found)
+
+
 def routed(machine: Machine, cards: Cards) -> Node:
-    """Return the packets that leave by a card to which a route leads."""
-    return packets.boxes(
-        {
-            OUTGOING: (cards.number(card),) * 2,
-            FAMILY: (IPV4, IPV4),
-            DESTINATION: (int(prefix.network_address), int(prefix.broadcast_address)),
-        }
-        for prefix, card in machine.routes
+    """Return the packets that leave by a card to which a route leads: the longest one, then those by the sender."""
+    return _routed(
+        tuple((prefix, cards.number(card)) for prefix, card in machine.routes),
+        tuple((way.source, way.prefix, cards.number(way.card)) for way in machine.ways),
     )
 
 
@@ -245,7 +267,7 @@ def opened(one: Allowed, *, at_receiver: bool = False) -> Iterator[dict[int, Int
             SOURCE: _span(source),
         }
         if one.target is not None:
-            found[DESTINATION] = (int(one.target), int(one.target))
+            found[DESTINATION] = _span(one.target)
         if one.ports is not None:
             found[PORT] = one.ports
         elif one.protocol == ICMP:
@@ -266,7 +288,7 @@ def _errors(one: Allowed, *, into: int, from_: int) -> Iterator[Box]:
             sides = {INCOMING: (into, into), OUTGOING: (from_, from_), DESTINATION: _span(source)}
             yield {**base, **sides, ICMP_TYPE: (kind, kind)}
         if one.target is not None:
-            sides = {INCOMING: (from_, from_), OUTGOING: (into, into), DESTINATION: (int(one.target), int(one.target))}
+            sides = {INCOMING: (from_, from_), OUTGOING: (into, into), DESTINATION: _span(one.target)}
             yield {**base, **sides, ICMP_TYPE: (kind, kind)}
 
 
@@ -291,7 +313,7 @@ def _ending(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> Itera
     """Yield what ends at an address of ``machine``, with the card that it comes in by."""
     for one in allowed:
         card = machine.card_on(one.target_segment)
-        if card is not None and (one.target in card.addresses or one.receiver == machine.name):
+        if card is not None and (one.address in card.addresses or one.receiver == machine.name):
             yield one, card, cards.number(card.name)
 
 
@@ -308,7 +330,7 @@ def _beginning(machine: Machine, allowed: Sequence[Allowed], cards: Cards) -> It
 def by_machine(machines: Iterable[Machine], allowed: Iterable[Allowed]) -> Mapping[str, tuple[Allowed, ...]]:
     """Return, for each machine, what begins or ends at it or passes through it."""
     on: dict[str, list[str]] = collections.defaultdict(list)
-    at: dict[tuple[str, IPv4Address], list[str]] = collections.defaultdict(list)
+    at: dict[tuple[str, IPv4Address | None], list[str]] = collections.defaultdict(list)
     gateways: dict[str, list[str]] = collections.defaultdict(list)
     for machine in machines:
         for card in machine.cards:
@@ -319,7 +341,9 @@ def by_machine(machines: Iterable[Machine], allowed: Iterable[Allowed]) -> Mappi
                 gateways[card.segment].append(machine.name)
     found: dict[str, dict[Allowed, None]] = collections.defaultdict(dict)
     for one in allowed:
-        concerned = list(on[one.target_segment] if one.target is None else at[one.target_segment, one.target])
+        concerned = list(
+            on[one.target_segment] if one.target is None else at.get((one.target_segment, one.address), ())
+        )
         concerned += [name for s in one.source_segments for p in one.sources for name in at.get((s, p[0]), ())]
         concerned += gateways[one.target_segment] if one.crosses else []
         for name in concerned:

@@ -59,7 +59,8 @@ class Filtered:
     def existing(self, place: Place) -> Node:
         """Return what may pass at ``place`` without the packets that belong to no connection that anybody can have.
 
-        A connection that is passed on was opened by a packet that may pass here. What a machine takes in may answer
+        A connection that is passed on was opened by a packet that may pass here, and its packets go where routes lead,
+        whatever rules would let pass. What a machine takes in may answer
         what it sent, and the other way round; there only the family is compared.
         """
         passing = self.at(place).passing.may
@@ -72,8 +73,9 @@ class Filtered:
                 passing = passing - (following & packets.box({FAMILY: (family, family)}))
         if place == "forward":
             established = packets.box({STATE: (ESTABLISHED, ESTABLISHED)})
-            opened = passing & packets.box({STATE: (NEW, NEW)})
-            passing = (passing - established) | (passing & established & expected.answers(opened))
+            routed = expected.routed(self.machine, self.cards)
+            opened = passing & packets.box({STATE: (NEW, NEW)}) & routed
+            passing = (passing - established) | (passing & established & expected.answers(opened) & routed)
         return passing
 
     def reached(self) -> dict[Rule, Node]:

@@ -12,7 +12,7 @@ that limits an address must therefore name one family. Fields that a protocol do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 
 FIELDS = (
     "state",
@@ -364,3 +364,20 @@ def pick(packets: Node) -> dict[int, int]:
                 break
             start = end + 1
     return found
+
+
+def renamed(packets: Node, fields: Collection[int], to: Mapping[int, int]) -> Node:
+    """Return the set with the last value of every interval of ``fields`` exchanged; ``to`` must keep their order."""
+    known: dict[int, Node] = {}
+    last = max(fields)
+
+    def walk(node: Node) -> Node:
+        if node.field > last:
+            return node
+        found = known.get(id(node))
+        if found is None:
+            ends = [to[end] for end in node.ends] if node.field in fields else list(node.ends)
+            found = known[id(node)] = _node(node.field, ends, [walk(kid) for kid in node.kids])
+        return found
+
+    return walk(packets)

@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import functools
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from infra.audit import expected, packets
 from infra.audit.declared import Allowed
@@ -14,7 +14,8 @@ from infra.audit.filters import Filtered
 from infra.audit.model import FlowReference, Pair, Passing, protocol_name
 from infra.audit.model import PacketRange as Range
 from infra.audit.nft import evaluate
-from infra.audit.nft.keys import ICMP
+from infra.audit.nft.evaluate import Translated
+from infra.audit.nft.keys import ICMP, Cards
 from infra.audit.nft.model import Rewrite
 from infra.audit.packets import (
     DESTINATION,
@@ -34,7 +35,7 @@ from infra.audit.packets import (
     Interval,
     Node,
 )
-from infra.audit.topology import Machine, Topology
+from infra.audit.topology import Machine, Topology, apart
 
 _Found = dict[tuple[str, str], dict[tuple[Allowed | None, tuple[str, ...]], set[Range]]]
 
@@ -43,11 +44,9 @@ def of_declaration(topology: Topology, allowed: Iterable[Allowed]) -> tuple[Pair
     """Return the pairs as declared."""
     found: _Found = {}
     for one in allowed:
-        if one.target is None:
-            continue
-        target = topology.who(one.target_segment, int(one.target))
-        for segment in one.source_segments:
-            _add(topology, found, expected.opened(one), one, (segment, (), target))
+        if one.target is not None:
+            for segment in one.source_segments:
+                _add(topology, found, expected.opened(one), one, (segment, (), one.target_segment))
     return _sorted(found)
 
 
@@ -57,14 +56,19 @@ def sets_of_declaration(topology: Topology, allowed: Iterable[Allowed]) -> Mappi
     for one in allowed:
         if one.target is None:
             continue
-        target = topology.who(one.target_segment, int(one.target))
         for segment in one.source_segments:
             for box in expected.opened(one):
-                for first, last, source in topology.overlapping(segment, box[SOURCE]):
-                    own = (max(first, box[SOURCE][0]), min(last, box[SOURCE][1]))
-                    part = packets.box({**box, SOURCE: own})
-                    found[source, target] = found.get((source, target), NONE) | part
+                for own, source in _owners(topology, segment, box[SOURCE]):
+                    for to, target in _owners(topology, one.target_segment, box[DESTINATION]):
+                        part = packets.box({**box, SOURCE: own, DESTINATION: to})
+                        found[source, target] = found.get((source, target), NONE) | part
     return found
+
+
+def _owners(topology: Topology, segment: str, whole: Interval) -> Iterator[tuple[Interval, str]]:
+    """Yield the parts of an interval that belong to somebody on ``segment``, with the owner."""
+    for first, last, name in topology.overlapping(segment, whole):
+        yield (max(first, whole[0]), min(last, whole[1])), name
 
 
 def ranges(node: Node) -> tuple[Range, ...]:
@@ -73,18 +77,21 @@ def ranges(node: Node) -> tuple[Range, ...]:
     for box in packets.split(node):
         family = box.get(FAMILY, (IPV4, IPV4))[0]
         last = packets.V4_LAST if family == IPV4 else packets.V6_LAST
-        rows.append(_range(box, family, box.get(SOURCE, (0, last))))
+        rows.append(_range(box, family, box.get(SOURCE, (0, last)), box.get(DESTINATION, (0, last))))
     return tuple(sorted(rows))
 
 
+_BEYOND = "beyond"
+"""Where what is declared ends, that is more than one address: behind a line."""
 _Places = Mapping[tuple[str, object], Sequence[tuple[Allowed, Node]]]
 """(segment, address or machine) → what is declared to end there."""
 
 
-def _by_place(allowed: Iterable[Allowed]) -> _Places:
+def _by_place(topology: Topology, allowed: Iterable[Allowed]) -> _Places:
     places: dict[tuple[str, object], list[tuple[Allowed, Node]]] = collections.defaultdict(list)
     for one in allowed:
-        end: object = one.receiver if one.target is None else one.target
+        beyond = one.crosses and one.target_segment in topology.lines
+        end: object = _BEYOND if beyond else one.receiver if one.target is None else one.address
         places[one.target_segment, end].append((one, packets.boxes(expected.opened(one))))
     return places
 
@@ -96,17 +103,45 @@ def _ending(places: _Places, machine: Machine, segment: str) -> list[tuple[Allow
     return [found for end in ends for found in places.get((segment, end), ())]
 
 
-def of_rules(topology: Topology, filtered: Mapping[str, Filtered], allowed: Sequence[Allowed]) -> tuple[Pair, ...]:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What opens connections at one machine; the state and the card that is none are settled."""
+
+    machine: Machine
+    cards: Cards
+    taken: Node
+    """What it takes in itself."""
+    passed: Node
+    """What it passes on."""
+    sent: Node
+    """What it sends itself."""
+    translated: tuple[Translated, ...] = ()
+    """Where it rewrites senders."""
+
+
+def opening(one: Filtered) -> Opening:
+    """Return what opens connections at a machine."""
+    taken, passed, sent = (packets.select(one.at(p).passing.may, STATE, NEW) for p in ("input", "forward", "output"))
+    return Opening(
+        machine=one.machine,
+        cards=one.cards,
+        taken=packets.select(taken, OUTGOING, 0),
+        passed=passed,
+        sent=packets.select(sent, INCOMING, 0),
+        translated=one.at("forward").judged[-1].translated,
+    )
+
+
+def of_rules(topology: Topology, opened: Mapping[str, Opening], allowed: Sequence[Allowed]) -> tuple[Pair, ...]:
     """Return the pairs as the rules of all machines together let them be."""
     found: _Found = {}
-    places = _by_place(allowed)
+    places = _by_place(topology, allowed)
     concerned = expected.by_machine(topology.machines.values(), allowed)
-    opened = {name: (one, _new(one, "input")) for name, one in filtered.items()}
-    for name, (one, opening) in opened.items():
+    for name, one in opened.items():
         machine = one.machine
         # On one segment nobody stands between, but the receiver itself.
         for card in machine.cards:
-            taken = packets.select(opening, INCOMING, one.cards.number(card.name))
+            taken = packets.select(one.taken, INCOMING, one.cards.number(card.name))
             taken = taken & _at(machine, card.segment)
             if taken:
                 ending = _ending(places, machine, card.segment)
@@ -115,7 +150,7 @@ def of_rules(topology: Topology, filtered: Mapping[str, Filtered], allowed: Sequ
             _sent(topology, found, one, wanted)
         if not machine.forwards:
             continue
-        passing = _new(one, "forward") & expected.routed(machine, one.cards)
+        passing = one.passed & expected.routed(machine, one.cards)
         segments = {one.cards.number(card.name): card.segment for card in machine.cards}
         for incoming, here in segments.items():
             by_in = packets.select(passing, INCOMING, incoming)
@@ -128,48 +163,45 @@ def of_rules(topology: Topology, filtered: Mapping[str, Filtered], allowed: Sequ
     return _sorted(found)
 
 
-def _sent(topology: Topology, found: _Found, sender: Filtered, one: Allowed) -> None:
+def _sent(topology: Topology, found: _Found, sender: Opening, one: Allowed) -> None:
     """Add what a machine opens towards those whose filters are not ours: stations and the carriers' edges."""
     card = next((c for s in one.source_segments if (c := sender.machine.card_on(s)) is not None), None)
-    if one.target is None or card is None or (one.target_segment, int(one.target)) in topology.holders:
+    if one.crosses or one.address is None or card is None:
         return
-    sent = packets.select(sender.at("output").passing.may, STATE, NEW)
-    sent = packets.select(packets.select(sent, INCOMING, 0), OUTGOING, sender.cards.number(card.name))
+    if (one.target_segment, int(one.address)) in topology.holders:
+        return
+    sent = packets.select(sender.sent, OUTGOING, sender.cards.number(card.name))
     part = sent & packets.boxes(expected.opened(one))
     if part and any(source[0] in card.own for source in one.sources):
-        _add(
-            topology,
-            found,
-            packets.split(part),
-            one,
-            (card.segment, (), topology.who(one.target_segment, int(one.target))),
-        )
+        way: tuple[str, tuple[str, ...], str]
+        way = (card.segment, (), topology.who(one.target_segment, int(one.address)))
+        _add(topology, found, packets.split(part), one, way)
 
 
 def _through(
     topology: Topology,
-    filtered: Mapping[str, tuple[Filtered, Node]],
+    opened: Mapping[str, Opening],
     places: _Places,
     found: _Found,
-    step: tuple[Filtered, str, str, Sequence[tuple[Node, Rewrite | None]]],
+    step: tuple[Opening, str, str, Sequence[tuple[Node, Rewrite | None]]],
 ) -> None:
     """Follow what a gateway passes on to whoever takes it in on the next segment."""
     gateway, here, there, parts = step
     name = gateway.machine.name
-    if topology.network.segment_by_name[there].kind == "line":
+    if there in topology.lines:
         for rest, _ in parts:
-            _attribute(topology, found, rest, (), (here, (name,), there))
+            _attribute(topology, found, rest, places.get((there, _BEYOND), ()), (here, (name,), there))
         return
     for other in topology.machines_by_segment.get(there, ()):
-        if other.name == name or other.name not in filtered:
+        if other.name == name or other.name not in opened:
             continue
         card = other.card_on(there)
-        number = filtered[other.name][0].cards.number(card.name) if card else 0
+        number = opened[other.name].cards.number(card.name) if card else 0
         for rest, rewrite in parts:
             at = rest & _at(other, there)
             if at and rewrite is not None:
                 at = packets.mapped(at, functools.partial(evaluate.rewritten, kind="source", rewrite=rewrite))
-            taken = at & packets.select(filtered[other.name][1], INCOMING, number)
+            taken = at & packets.select(opened[other.name].taken, INCOMING, number)
             if taken and rewrite is not None:
                 taken = packets.mapped(
                     taken, functools.partial(evaluate.rewritten, kind="source", rewrite=_back(rewrite))
@@ -178,10 +210,10 @@ def _through(
                 _attribute(topology, found, taken, _ending(places, other, there), (here, (name,), other.name))
 
 
-def _translated(gateway: Filtered, incoming: int, outgoing: int, rest: Node) -> list[tuple[Node, Rewrite | None]]:
+def _translated(gateway: Opening, incoming: int, outgoing: int, rest: Node) -> list[tuple[Node, Rewrite | None]]:
     """Divide what a gateway passes on by what it makes of the sender; None: nothing."""
     parts: list[tuple[Node, Rewrite | None]] = []
-    for done in gateway.at("forward").judged[-1].translated:
+    for done in gateway.translated:
         if done.rewrite.from_prefix is not None:
             mine = packets.select(packets.select(done.packets.may, STATE, NEW), INCOMING, incoming)
             mine = packets.select(mine, OUTGOING, outgoing) & rest
@@ -196,13 +228,6 @@ def _back(rewrite: Rewrite) -> Rewrite:
     first, last = rewrite.from_prefix or (None, None)
     new = None if rewrite.first is None or rewrite.last is None else (rewrite.first, rewrite.last)
     return dataclasses.replace(rewrite, first=first, last=last, from_prefix=new)
-
-
-def _new(one: Filtered, place: str) -> Node:
-    """Return what opens a connection at ``place`` of a machine; the state and, of input, the card out are settled."""
-    judged = one.at("forward" if place == "forward" else "input")
-    node = packets.select(judged.passing.may, STATE, NEW)
-    return node if place == "forward" else packets.select(node, OUTGOING, 0)
 
 
 def _at(machine: Machine, segment: str) -> Node:
@@ -248,27 +273,33 @@ def _add(
         covered = [(max(low, first), min(high, end), name) for first, end, name in senders]
         if not covered or (one is None and not _covers(covered, (low, high))):
             covered.append((low, high, topology.unknown(here)))
-        for first, end, name in covered:
-            target = there
-            if there in topology.network.segment_by_name or one is not None or there in topology.machines:
-                target = _target(topology, there, box, one)
-            if name != target:
-                key = (name, target)
-                rows = found.setdefault(key, {}).setdefault((one, (name, *through, target)), set())
-                rows.add(_range(box, family, (first, end)))
+        for to, target in _targets(topology, there, box, one):
+            for first, end, name in covered:
+                if name != target:
+                    key = (name, target)
+                    rows = found.setdefault(key, {}).setdefault((one, (name, *through, target)), set())
+                    rows.add(_range(box, family, (first, end), to))
 
 
-def _target(topology: Topology, there: str, box: Mapping[int, Interval], one: Allowed | None) -> str:
-    """Return whose the destination is."""
-    if one is not None and one.target is not None:
-        return topology.who(one.target_segment, int(one.target))
-    address = box.get(DESTINATION, (0, 0))[0]
-    if there in topology.machines:
-        for card in topology.machines[there].cards:
-            if any(int(own) == address for own in card.addresses):
-                return topology.who(card.segment, address)
-        return there
-    return topology.who(there, address, box.get(FAMILY, (IPV4, IPV4))[0])
+def _targets(
+    topology: Topology, there: str, box: Mapping[int, Interval], one: Allowed | None
+) -> Iterator[tuple[Interval, str]]:
+    """Yield the parts of the destinations, and whose they are; ``there`` is a machine, a segment or an endpoint."""
+    family = box.get(FAMILY, (IPV4, IPV4))[0]
+    whole = box.get(DESTINATION, (0, packets.V4_LAST if family == IPV4 else packets.V6_LAST))
+    if one is not None and one.address is not None and one.target_segment not in topology.lines:
+        yield whole, topology.who(one.target_segment, int(one.address))
+    elif there in topology.machines:
+        cards = topology.machines[there].cards
+        segment = next((c.segment for c in cards if any(int(own) == whole[0] for own in c.addresses)), None)
+        yield whole, topology.who(segment, whole[0]) if segment is not None else there
+    elif there in topology.endpoint_by_name:
+        yield whole, there
+    else:
+        known = list(_owners(topology, there, whole)) if family == IPV4 else []
+        yield from known
+        for rest in apart(whole, (own for own, _ in known)):
+            yield rest, topology.unknown(there)
 
 
 def _covers(covered: Sequence[tuple[int, int, str]], whole: Interval) -> bool:
@@ -280,9 +311,8 @@ def _covers(covered: Sequence[tuple[int, int, str]], whole: Interval) -> bool:
     return reached >= whole[1]
 
 
-def _range(box: Mapping[int, Interval], family: int, source: Interval) -> Range:
+def _range(box: Mapping[int, Interval], family: int, source: Interval, target: Interval) -> Range:
     protocols = box.get(PROTOCOL, (0, 255))
-    last = packets.V4_LAST if family == IPV4 else packets.V6_LAST
     field = ICMP_TYPE if protocols == (ICMP, ICMP) else PORT
     return Range(
         protocol=protocol_name(protocols[0])
@@ -291,7 +321,7 @@ def _range(box: Mapping[int, Interval], family: int, source: Interval) -> Range:
         if protocols == (0, 255)
         else f"{protocols[0]}-{protocols[1]}",
         sources=addresses(family, source),
-        destinations=addresses(family, box.get(DESTINATION, (0, last))),
+        destinations=addresses(family, target),
         ports=_numbers(box.get(field)),
     )
 

@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 
 from infra.audit.model import Listing
+from infra.audit.nft import read
 from infra.process import TIMED_OUT, probe, run
 from network.errors import EnvironmentLackError
 
@@ -31,7 +32,6 @@ _MEMORY_KIB = 2 * 2**20
 _READY = "kumiai-sandbox-ready"
 _REFUSED = 91
 """Exit status for rules that do not load."""
-_DORMANT = re.compile(r"^table (\S+ \S+) \{.*\n\tflags [^\n]*dormant", re.MULTILINE)
 _NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs", "--")
 
 
@@ -104,8 +104,8 @@ def _load(  # noqa: PLR0911 - one line a reason
     if len(done.stdout) > MOST_LISTED:
         return Listing(text=None, digest=digest, reason="the rules are too long when listed")
     listed, _, terse = done.stdout.partition("\n")
-    asleep = _DORMANT.findall(terse)
-    if asleep:  # nftables 1.0.6 does not say so in JSON
+    asleep = read.asleep(terse)
+    if asleep:
         reason = f"the table {', '.join(asleep)} is dormant: its rules are not in force"
         return Listing(text=None, digest=digest, reason=reason)
     return Listing(text=listed, digest=digest)

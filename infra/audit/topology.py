@@ -6,10 +6,10 @@ import bisect
 import collections
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
-from infra.audit.declared import entrances
+from infra.audit.declared import Allowed, entrances, inside
 from infra.audit.model import Endpoint, EndpointClass
 from infra.audit.packets import Interval
 from network.model import NetworkNode, NetworkPlan, OfficeLan
@@ -27,6 +27,15 @@ class Card:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A route of a table of its own, which the sender of a packet decides."""
+
+    source: IPv4Network
+    prefix: IPv4Network
+    card: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """A machine as a filter between its cards."""
 
@@ -35,6 +44,8 @@ class Machine:
     cards: tuple[Card, ...]
     routes: tuple[tuple[IPv4Network, str], ...]
     """Prefix → name of a card by which it may be reached; a prefix with several lines stands several times."""
+    ways: tuple[Way, ...] = ()
+    """Routes by the sender, for what none of :attr:`routes` leads to."""
 
     def card_on(self, segment: str) -> Card | None:
         """Return the card on ``segment``."""
@@ -47,11 +58,17 @@ class Machine:
 
 
 def machine(
+    network: NetworkPlan,
     node: NetworkNode,
     vips: Mapping[str, Sequence[tuple[str, IPv4Address]]],
     learned: Mapping[str, Sequence[IPv4Network]],
+    outward: Iterable[Allowed],
 ) -> Machine:
-    """Return ``node`` as a filter; ``vips`` are (segment, address) by node, ``learned`` prefixes by hand-off."""
+    """Return ``node`` as a filter.
+
+    ``vips`` are (segment, address) by node, ``learned`` prefixes by where a line leads to them, and ``outward`` is what
+    crosses to and from addresses outside the stack.
+    """
     cards = []
     for interface in node.interfaces:
         own = tuple(address.ip for address in interface.addresses)
@@ -67,14 +84,46 @@ def machine(
     routes = [(interface.address.network, interface.name) for interface in node.interfaces]
     for route in node.routes:
         routes += [(route.prefix, card.name) for card in node.interfaces if route.via in card.address.network]
+    ways: list[Way] = []
     if node.role == "gateway":
-        routes += [(prefix, card.name) for card in node.interfaces for prefix in learned.get(card.segment, ())]
+        for prefix, card in _inner_cards(network, node):
+            cards.append(card)
+            routes.append((prefix, card.name))
+        by_segment = {card.segment: card.name for card in cards}
+        routes += [(prefix, card.name) for card in cards for prefix in learned.get(card.segment, ())]
+        for one in outward:
+            ways += _ways(network, one, by_segment)
     return Machine(
         name=node.name,
         forwards=node.role == "gateway",
         cards=tuple(cards),
         routes=tuple(dict.fromkeys(routes)),
+        ways=tuple(dict.fromkeys(ways)),
     )
+
+
+def _inner_cards(network: NetworkPlan, node: NetworkNode) -> Iterable[tuple[IPv4Network, Card]]:
+    """Yield the cards of a gateway's tunnels, each with the network inside."""
+    addresses = {interface.segment: interface.address.ip for interface in node.interfaces}
+    for line in network.lines:
+        for handoff in line.handoffs:
+            if handoff.tunnel is not None and addresses.get(handoff.segment) in handoff.local:
+                within = handoff.tunnel.inner[handoff.local.index(addresses[handoff.segment])]
+                own = (within[1],)
+                yield within, Card(name=handoff.tunnel.name, segment=inside(handoff), addresses=own, own=own)
+
+
+def _ways(network: NetworkPlan, one: Allowed, cards: Mapping[str, str]) -> Iterable[Way]:
+    """Yield the routes by which packets of ``one`` go outside, or their answers."""
+    outside = {prefix for known in network.outsides for prefix in known.prefixes}
+    there = one.target_segment
+    for here in one.source_segments:
+        if here in cards and there in cards:
+            if one.target in outside and one.target is not None:
+                yield Way(source=network.segment_by_name[here].prefix, prefix=one.target, card=cards[there])
+            for source in one.sources:
+                if source in outside:
+                    yield Way(source=network.segment_by_name[there].prefix, prefix=source, card=cards[here])
 
 
 def _learned(network: NetworkPlan) -> Mapping[str, tuple[IPv4Network, ...]]:
@@ -83,7 +132,7 @@ def _learned(network: NetworkPlan) -> Mapping[str, tuple[IPv4Network, ...]]:
     for lan in network.offices:
         lans[lan.member].append(lan)
     return {
-        handoff.segment: tuple(
+        inside(handoff): tuple(
             prefix
             for lan in lans[line.member]
             if lan.zone in (line.zones if handoff.zone is None else (handoff.zone,))
@@ -106,30 +155,52 @@ def _span(text: str) -> Interval:
 class Topology:
     """Everything of a plan that an audit looks up."""
 
-    def __init__(self, network: NetworkPlan) -> None:
+    def __init__(self, network: NetworkPlan, allowed: Iterable[Allowed]) -> None:
         self.network = network
+        handoffs = [handoff for line in network.lines for handoff in line.handoffs]
+        self.lines = frozenset({*(handoff.segment for handoff in handoffs), *map(inside, handoffs)})
+        """Segments behind which a carrier stands, and the insides of tunnels."""
         vips: dict[str, list[tuple[str, IPv4Address]]] = collections.defaultdict(list)
         for vip in network.vips:
             for name in vip.nodes:
                 vips[name].append((vip.segment, vip.address.ip))
         learned = _learned(network)
-        self.machines: Mapping[str, Machine] = {node.name: machine(node, vips, learned) for node in network.nodes}
+        outside = {prefix for one in network.outsides for prefix in one.prefixes}
+        outward = [a for a in allowed if outside and a.crosses and (a.target in outside or outside & {*a.sources})]
+        self.machines: Mapping[str, Machine] = {
+            node.name: machine(network, node, vips, learned, outward) for node in network.nodes
+        }
         self.endpoints: tuple[Endpoint, ...] = tuple(sorted(self._endpoints(), key=lambda endpoint: endpoint.name))
         self._places: dict[str, list[tuple[int, int, str]]] = collections.defaultdict(list)
         spans = {
             segment.name: [(int(own.network_address), int(own.broadcast_address)) for own in segment.prefixes]
             for segment in network.segments
         }
+        beyond: dict[str, list[tuple[int, int, str]]] = collections.defaultdict(list)
         for endpoint in self.endpoints:
             own = [_span(text) for text in endpoint.addresses]
             for segment in endpoint.segments:
                 for first, last in own:
-                    # A machine has other addresses on each segment; an office's are behind the hand-off.
-                    here = any(low <= first and last <= high for low, high in spans[segment])
-                    if here or endpoint.kind == "office":
+                    if endpoint.kind == "network":
+                        beyond[segment].append((first, last, endpoint.name))
+                    # A machine has other addresses on each segment; an office's are behind the hand-off, as is the far
+                    # end of a tunnel.
+                    elif endpoint.kind in {"office", "line"} or any(
+                        low <= first and last <= high for low, high in spans.get(segment, ())
+                    ):
                         self._places[segment].append((first, last, endpoint.name))
+        for segment, outer in beyond.items():
+            # Whoever is known by a narrower prefix is meant by it: the Internet is everybody else.
+            for first, last, name in sorted(outer, key=lambda place: place[1] - place[0]):
+                known = [(low, high) for low, high, _ in self._places[segment] if low <= last and first <= high]
+                self._places[segment] += [(low, high, name) for low, high in apart((first, last), known)]
         for places in self._places.values():
             places.sort()
+
+    @functools.cached_property
+    def endpoint_by_name(self) -> Mapping[str, Endpoint]:
+        """Endpoints by name."""
+        return {endpoint.name: endpoint for endpoint in self.endpoints}
 
     @functools.cached_property
     def machines_by_segment(self) -> Mapping[str, tuple[Machine, ...]]:
@@ -186,8 +257,7 @@ class Topology:
 
     def unknown(self, segment: str) -> str:
         """Return the name for anybody on ``segment`` who is none of the endpoints there."""
-        known = self.network.segment_by_name[segment]
-        return f"line:{segment}" if known.kind == "line" else f"segment:{segment}"
+        return f"line:{segment.removeprefix('tunnel:')}" if segment in self.lines else f"segment:{segment}"
 
     def overlapping(self, segment: str, interval: Interval) -> list[tuple[int, int, str]]:
         """Return (first, last, endpoint) of everybody on ``segment`` with addresses in ``interval``."""
@@ -248,12 +318,42 @@ class Topology:
             )
         for line in network.lines:
             for handoff in line.handoffs:
+                tunnel = handoff.tunnel
+                far = (tunnel.peer, *(within[2] for within in tunnel.inner)) if tunnel is not None else ()
                 yield Endpoint(
                     name=f"line:{handoff.segment}",
                     kind="line",
                     members=(line.member,),
                     zone=handoff.zone,
                     site=line.site,
-                    segments=(handoff.segment,),
-                    addresses=(str(handoff.peer),),
+                    segments=tuple(dict.fromkeys((handoff.segment, inside(handoff)))),
+                    addresses=tuple(str(address) for address in (handoff.peer, *far)),
                 )
+        names = dict.fromkeys(one.name for one in network.outsides)
+        for name in names:
+            known = {one.closed_network: one.prefixes for one in network.outsides if one.name == name}
+            segments = tuple(
+                inside(handoff) for line in network.lines if known.get(line.closed_network) for handoff in line.handoffs
+            )
+            yield Endpoint(
+                name=name,
+                kind="network",
+                members=(),
+                zone=None,
+                site="",
+                segments=segments,
+                addresses=tuple(sorted({str(prefix) for prefixes in known.values() for prefix in prefixes})),
+            )
+
+
+def apart(whole: Interval, known: Iterable[Interval]) -> Iterator[Interval]:
+    """Yield what of ``whole`` none of ``known`` covers."""
+    low = whole[0]
+    for first, last in sorted(known):
+        if first > whole[1]:
+            break
+        if first > low:
+            yield low, first - 1
+        low = max(low, last + 1)
+    if low <= whole[1]:
+        yield low, whole[1]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import pathlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent import futures
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from infra.audit.nft import read
 from infra.configure.services import services
 from infra.live import on_node
 from infra.live.model import MAIN_TABLE, Live, LiveRoute, Socket
@@ -21,7 +21,6 @@ PROGRAM = pathlib.Path(on_node.__file__)
 LIMIT_S = 300.0
 """An emulated machine takes 20 s when it is alone, and all are asked at once."""
 AT_ONCE = 8
-DORMANT = re.compile(r"^table (\S+ \S+) \{.*\n\tflags [^\n]*dormant", re.MULTILINE)
 KERNEL_RULES = frozenset(f"from all lookup {table}" for table in ("local", "main", "default"))
 
 
@@ -46,7 +45,7 @@ def parse(node: str, said: Mapping[str, Any]) -> Live:
     return Live(
         node=node,
         rules=said["rules"],
-        dormant=tuple(DORMANT.findall(said["terse"])),
+        dormant=read.asleep(said["terse"]),
         addresses={
             card["ifname"]: frozenset(
                 f"{a['local']}/{a['prefixlen']}"

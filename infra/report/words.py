@@ -85,6 +85,7 @@ KINDS: Mapping[str, Text] = {
     "load_balancing": Text("負荷分散", "load balancing"),
     "management": Text("管理", "management"),
     "routing": Text("経路制御", "routing with the carrier"),
+    "tunnel": Text("暗号化トンネル", "encrypted tunnel"),
     "pair": Text("冗長な対の中", "within a redundant pair"),
 }
 UNDECLARED = Text("宣言なし", "not declared")

@@ -73,9 +73,9 @@ class TunnelView:
         return MTU - TCP_HEADERS
 
     @property
-    def outside(self) -> tuple[str, str]:
-        """Card and address of the far end."""
-        return self.card, str(self.peer)
+    def ends(self) -> str:
+        """Card, address of the far end and own address of the encrypted packets, as an element of a set."""
+        return f'"{self.card}" . {self.peer} . {self.own}'
 
 
 def files(resolution: Resolution, node: NetworkNode) -> Mapping[str, str]:

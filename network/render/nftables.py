@@ -14,7 +14,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import IPv4Network
 
 from network import flows, gateways, ports
@@ -92,6 +92,17 @@ class Timed:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Partners:
+    """Who may speak in an open connection, each sorted."""
+
+    near: tuple[tuple[str, str], ...]
+    """Card and prefix: no two members have the same."""
+    far: tuple[str, ...]
+    """Elements of a set: card and prefix of what lies outside, which the lines of all members lead to, and card and
+    address of the other side."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Translated:
     """What a gateway rewrites: card, prefix that the packet carries, prefix that it gets; each sorted."""
 
@@ -127,7 +138,7 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
                 node=node,
                 passed=_sets(cards, passed),
                 timed=timed(cards, passed),
-                partners=partners(cards, passed),
+                partners=partners(cards, passed, {p for one in resolution.network.outsides for p in one.prefixes}),
                 admitted=admitted,
                 sent=_sets(cards, (a for a in resolution.out_of(node) if not a.crosses)),
                 vrrp_peers=keepalived.peers(resolution, node),
@@ -146,22 +157,33 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
     }
 
 
-def partners(cards: Mapping[str, str], passed: Iterable[flows.Accept]) -> tuple[tuple[str, str], ...]:
-    """Return card and prefix of everyone who may speak in an open connection, sorted; ``cards`` are by segment.
+def partners(cards: Mapping[str, str], passed: Iterable[flows.Accept], outside: Collection[IPv4Network]) -> Partners:
+    """Return everyone who may speak in an open connection; ``cards`` are by segment.
 
     Without them, a packet of a known connection would pass whichever card it came in by.
     """
-    sides = {(cards[a.source_segment], a.source) for a in passed}
-    sides |= {(cards[a.target_segment], a.target) for a in passed}
-    by_card: dict[str, set[IPv4Network]] = collections.defaultdict(set)
-    for card, prefix in sides:
-        by_card[card].add(prefix)
-    return tuple(
-        (card, _text(prefix))
-        for card, prefixes in sorted(by_card.items())
-        for prefix in sorted(prefixes)
-        if not any(prefix != other and prefix.subnet_of(other) for other in prefixes)
+    near: dict[str, set[IPv4Network]] = collections.defaultdict(set)
+    far: dict[tuple[str, str, str], set[IPv4Network]] = collections.defaultdict(set)
+    for a in passed:
+        sides = (cards[a.source_segment], a.source), (cards[a.target_segment], a.target)
+        for (card, prefix), (other, end) in (sides, sides[::-1]):
+            if prefix in outside:
+                far[card, other, _text(end)].add(prefix)
+            else:
+                near[card].add(prefix)
+    return Partners(
+        near=tuple((card, _text(prefix)) for card, prefixes in sorted(near.items()) for prefix in _widest(prefixes)),
+        far=tuple(
+            f'"{card}" . {_text(prefix)} . "{other}" . {end}'
+            for (card, other, end), prefixes in sorted(far.items())
+            for prefix in _widest(prefixes)
+        ),
     )
+
+
+def _widest(prefixes: Collection[IPv4Network]) -> list[IPv4Network]:
+    """Return those that no other one contains, sorted."""
+    return [p for p in sorted(prefixes) if not any(p != other and p.subnet_of(other) for other in prefixes)]
 
 
 def translated(network: NetworkPlan, gateway: NetworkNode, passed: Iterable[flows.Accept]) -> Translated:

@@ -16,6 +16,7 @@ from infra.audit.nft.keys import Cards
 from infra.audit.topology import Card, Machine, Topology
 from infra.plan.model import Plan
 from infra.process import probe
+from network.model import NetworkPlan
 from network.render import nftables, render_all
 from tests.network.render import demo
 
@@ -30,17 +31,32 @@ def plan(stack: str = "demo") -> Plan:
 
 @functools.cache
 def listings(stack: str = "demo") -> Mapping[str, Listing]:
-    network = plan(stack).network
-    cards = {node.name: [card.name for card in node.interfaces] for node in network.nodes}
-    texts = {name: files[nftables.RULES] for name, files in render_all(network).items()}
-    found = sandbox.load_texts(texts, cards)
-    assert all(listing.text for listing in found.values()), found
+    return listings_of(plan(stack).network)
+
+
+def texts(network: NetworkPlan) -> dict[str, str]:
+    """Return the rule file of every machine."""
+    return {name: files[nftables.RULES] for name, files in render_all(network).items()}
+
+
+def listings_of(network: NetworkPlan, *changes: tuple[str, str, str]) -> Mapping[str, Listing]:
+    """Return the rules of every machine; each change is a machine, a text of its file, and what stands there instead.
+
+    Where the text stands several times, the last one is changed.
+    """
+    given = texts(network)
+    for name, old, new in changes:
+        before, there, after = given[name].rpartition(old)
+        assert there, f"{name}: {old} does not stand in its rules"
+        given[name] = f"{before}{new}{after}"
+    found = sandbox.load_texts(given, {node.name: [card.name for card in node.interfaces] for node in network.nodes})
+    assert not (refused := {name: listing.reason for name, listing in found.items() if not listing.text}), refused
     return found
 
 
 @functools.cache
 def topology(stack: str = "demo") -> Topology:
-    return Topology(plan(stack).network)
+    return Topology(plan(stack).network, allowed(stack))
 
 
 @functools.cache

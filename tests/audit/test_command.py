@@ -42,7 +42,7 @@ def test_both_levels_of_the_demo_pass() -> None:
     assert error is None
     assert "demo · declared: pass" in text
     assert "demo · rendered: pass" in text
-    assert "600 ordered pairs" in text
+    assert "552 ordered pairs" in text
 
 
 def test_json_is_one_document_in_the_fixed_form() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface
 
 import pytest
 
@@ -14,7 +14,8 @@ from infra.plan.model import Plan
 from network import flows, ports
 from network.model import Flow, NetworkPlan
 from network.zones import SecurityModel
-from tests.audit import listings
+from tests.audit import listings, test_translations
+from tests.network.render import test_outside, test_tunnels, tunnels
 
 ALPHA: dict[str, SecurityModel] = {"nishiki": "alpha", "tsuno": "alpha"}
 
@@ -49,19 +50,34 @@ def test_the_stacks_of_the_project_keep_the_rules(stack: str) -> None:
     assert sum(len(one.endpoints) for one in found.classes) == len(found.endpoints)
 
 
-@pytest.mark.parametrize("stack", ["demo", "nishiki", "same-business", "per-municipality", "mixed", "multi-tenant"])
-def test_what_is_declared_is_read_alike_by_the_audit_and_by_the_renderer(stack: str) -> None:
+@pytest.mark.parametrize(
+    "stack",
+    [
+        "demo", "nishiki", "same-business", "per-municipality", "mixed", "multi-tenant",
+        tunnels.planned(**test_tunnels.DECLARED), test_outside.plan(), test_translations.plan(),
+    ],
+    ids=lambda stack: stack if isinstance(stack, str) else f"plan {stack.stack}",
+)  # fmt: skip
+def test_what_is_declared_is_read_alike_by_the_audit_and_by_the_renderer(stack: str | Plan) -> None:
     """Two readings of the same rules, written apart: every single connection is in both."""
-    network = listings.plan(stack).network
+    network = (listings.plan(stack) if isinstance(stack, str) else stack).network
+    places = {handoff.segment: declared.inside(handoff) for line in network.lines for handoff in line.handoffs}
     mine = {
-        (segment, source, one.target_segment, IPv4Network(one.target), one.protocol, one.ports)
+        (segment, source, one.target_segment, one.target, one.protocol, one.ports)
         for one in declared.declared(network).allowed
-        if not one.each_packet and one.target is not None
+        if not one.each_packet and one.target is not None and one.flow.kind != "tunnel"
         for segment in one.source_segments
         for source in one.sources
     }
     theirs = {
-        (a.source_segment, a.source, a.target_segment, a.target, declared.PROTOCOLS[a.ports.protocol], span(a.ports))
+        (
+            places.get(a.source_segment, a.source_segment),
+            a.source,
+            places.get(a.target_segment, a.target_segment),
+            a.target,
+            declared.PROTOCOLS[a.ports.protocol],
+            span(a.ports),
+        )
         for a in flows.resolve(network).accepts
     }
     assert mine == theirs
@@ -105,8 +121,24 @@ def test_what_ends_soon_is_listed() -> None:
 
 
 def test_an_end_without_addresses_is_not_passed_over() -> None:
-    plan = with_flow("network:lgwan", "service:zaimu@nishiki", "lgwan_ce")
-    assert [k for k, _ in kinds(check.audit_declared(plan, ALPHA))] == ["not_examined"]
+    plan = with_flow("network:nowhere", "service:zaimu@nishiki", "specific")
+    reason = "the flow cannot be examined: no closed network says at which addresses it reaches network:nowhere"
+    assert ("not_examined", reason) in kinds(check.audit_declared(plan, ALPHA))
+
+
+def test_a_way_between_segments_that_no_gateway_joins_is_not_passed_over() -> None:
+    network = listings.plan().network
+    lines = {segment.name for segment in network.segments if segment.kind == "line"}
+    nodes = tuple(
+        dataclasses.replace(node, interfaces=tuple(card for card in node.interfaces if card.segment not in lines))
+        for node in network.nodes
+    )
+    vips = tuple(vip for vip in network.vips if vip.segment not in lines)
+    plan = with_network(nodes=nodes, vips=vips)
+    crossing = {flow.target for flow in network.flows if flow.source.startswith("office:")}
+    found = [why for kind, why in kinds(check.audit_declared(plan, ALPHA)) if kind == "not_examined"]
+    assert len(found) >= len(crossing) > 0
+    assert all("no gateway stands on both" in why for why in found)
 
 
 def moved(network: NetworkPlan, node: str, segment: str) -> NetworkPlan:

@@ -9,6 +9,7 @@ import collections
 import datetime
 import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -34,6 +35,7 @@ from infra.audit.nft.model import (
 )
 from infra.audit.packets import ALL, FAMILY, IPV4, IPV6, NONE, PROTOCOL, Box, Interval
 
+_DORMANT = re.compile(r"^table (\S+ \S+) \{.*\n\tflags [^\n]*dormant", re.MULTILINE)
 _SILENT = frozenset({"counter", "log", "comment", "last"})
 """Statements that change nothing about a packet."""
 _HARMLESS = frozenset({"metainfo", "table", "chain", "rule", "set", "map", "element", "counter", "limit", "quota"})
@@ -47,6 +49,14 @@ _FAMILY_BOX: Mapping[str, Box] = {"ip": {FAMILY: (IPV4, IPV4)}, "ip6": {FAMILY: 
 
 class UnreadableError(Exception):
     """The text is no rule set in nftables' JSON."""
+
+
+def asleep(terse: str) -> tuple[str, ...]:
+    """Return the dormant tables, as ``family name``, of what ``nft -t list ruleset`` prints.
+
+    nftables 1.0.6 does not say so in JSON.
+    """
+    return tuple(_DORMANT.findall(terse))
 
 
 def read(text: str, cards: Cards, now: datetime.datetime | None = None) -> Ruleset:

@@ -147,6 +147,16 @@ def test_what_comes_from_outside_is_answered_where_it_came_in(gateway: Machine) 
 
 
 @needs_root
+def test_an_answer_from_outside_comes_by_the_members_own_line(gateway: Machine) -> None:
+    """Every member's line leads to the same addresses: the card and the other side together say whose answer it is."""
+    asked = Packet(source=own("zaimu-m2-ap1"), target=LGWAN[80], source_port=5011)
+    assert out(gateway, "dc1-m2-lgwan", asked) == ["m2-main-lgwan"]
+    answer = Packet(source=LGWAN[80], target=own("zaimu-m2-ap1"), port=5011, source_port=443, flags=SYN_ACK)
+    assert out(gateway, "m1-main-lgwan", answer) == []
+    assert out(gateway, "m2-main-lgwan", answer) == ["dc1-m2-lgwan"]
+
+
+@needs_root
 def test_a_service_prints_in_its_members_office_and_in_no_other(gateway: Machine) -> None:
     printers = {lan.member: lan.prefixes[0][9] for lan in network().offices if lan.zone == "lgwan"}
     job = Packet(source=own("zaimu-m1-ap1"), target=printers["m1"], port=9100, source_port=5002)

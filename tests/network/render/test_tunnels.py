@@ -65,7 +65,7 @@ def test_no_rule_names_the_outer_card_but_for_the_tunnel_itself() -> None:
     rules = FILES[FIRST.name][nftables.RULES]
     (tunnel,) = ipsec.tunnels(NETWORK, FIRST)
     named = [line.strip() for line in rules.splitlines() if f'"{tunnel.card}"' in line]
-    assert named == [f'"{tunnel.card}" . 192.0.2.1,']
+    assert named == [f'"{tunnel.card}" . 192.0.2.1 . 203.0.113.2,']
     assert rules.count(f'"{tunnel.name}" . ') >= 4
 
 
