@@ -137,13 +137,21 @@ def _sockets(resolution: Resolution, node: NetworkNode, live: Live) -> Iterator[
         for port in range(accept.ports.first, accept.ports.last + 1)
     }
     of_gateways = node.role == "gateway"
-    known = ALWAYS | admitted | (OF_GATEWAYS if of_gateways else frozenset())
+    known = ALWAYS | admitted | _own(resolution, node) | (OF_GATEWAYS if of_gateways else frozenset())
     for socket in live.sockets:
         sends = of_gateways and socket.protocol == "udp" and socket.port in SENDERS.get(socket.program, ())
         if (socket.protocol, socket.port) not in known and not sends:
             subject = f"{socket.protocol}/{socket.port}"
             words = f"{socket.program or 'a program'} takes {subject} on {socket.address}, and no flow leads there"
             yield _finding(node, "socket", subject, words)
+
+
+def _own(resolution: Resolution, node: NetworkNode) -> frozenset[tuple[str, int]]:
+    """Return the sockets of business applications and databases that ``node`` runs, also when only itself asks them."""
+    endpoints = resolution.endpoints_of(node)
+    applications = {("tcp", resolution.application_ports[e.name]) for e in endpoints if node.name in e.application}
+    keeps = any(node.name in (e.database or e.application) for e in endpoints)
+    return frozenset(applications | ({("tcp", flows.POSTGRESQL.first)} if keeps else set()))
 
 
 def _services(node: NetworkNode, live: Live) -> Iterator[Finding]:

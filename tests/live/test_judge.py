@@ -153,6 +153,16 @@ def test_a_socket_that_no_flow_leads_to_is_found() -> None:
     assert words(NODE, sockets=(planned, foreign)) == ["juki-ap1: python3 takes tcp/8000 on *, and no flow leads there"]
 
 
+def test_what_a_machine_keeps_for_itself_alone_is_planned_where_it_runs_that() -> None:
+    """zaimu has no database machine: its application asks the database beside it."""
+    database = Socket(protocol="tcp", address="172.16.0.133", port=5432, program="postgres")
+    application = Socket(protocol="tcp", address="172.16.0.133", port=8080, program="python3")
+    assert words("zaimu-nishiki-ap1", sockets=(database, application)) == []
+    assert words("juki-wt1", sockets=(database,)) == [
+        "juki-wt1: postgres takes tcp/5432 on 172.16.0.133, and no flow leads there"
+    ]
+
+
 def test_what_a_gateway_sends_from_is_no_open_socket_and_the_same_elsewhere_is() -> None:
     bfd = Socket(protocol="udp", address="192.0.2.2", port=49168, program="bfdd")
     sync = Socket(protocol="udp", address="0.0.0.0", port=33852, program="conntrackd")  # noqa: S104 - as ss tells it
