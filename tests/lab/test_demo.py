@@ -67,7 +67,7 @@ def test_two_killed_runs_and_a_dead_libvirtd_converge(demo: Place) -> None:
     assert "kvm02" in dead.err
     assert demo.kumiai("lab", "up").code == 0
     assert demo.kumiai("up").code == 0
-    assert made(demo, "domain") == 9
+    assert made(demo, "domain") == 7
     assert demo.kumiai("verify").code == 0
 
 
@@ -308,7 +308,7 @@ EDITS = (
     Edit(
         name="memory",
         changes=(
-            ("database: {count: 2, vcpus: 1, memory_gib: 1,", "database: {count: 2, vcpus: 1, memory_gib: 1.25,"),
+            ("database: {count: 1, vcpus: 1, memory_gib: 1,", "database: {count: 1, vcpus: 1, memory_gib: 1.25,"),
         ),
         node="juki-db1",
         expected="restart",
@@ -402,7 +402,7 @@ def test_destroy_is_refused_without_leave_and_then_leaves_nothing(demo: Place) -
     refused = demo.kumiai("destroy")
     assert refused.code == 1
     assert "juki-db1" in refused.err
-    assert made(demo, "domain") == 9
+    assert made(demo, "domain") == 7
     nodes = [f"--allow-data-loss={node.name}" for node in demo.plan().nodes]
     assert demo.kumiai("destroy", *nodes).code == 0
     assert made(demo, "domain") == 0

@@ -60,7 +60,7 @@ def with_change(
 def test_machines_as_planned_pass(plan: Plan, running: Mapping[str, Live | OperationError]) -> None:
     found = audited(plan, running)
     assert (found.verdict, found.violations, found.missing) == ("pass", (), ())
-    assert found.examined.machines == 9
+    assert found.examined.machines == 7
     assert found.examined.rules > 200
 
 

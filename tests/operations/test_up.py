@@ -68,25 +68,25 @@ def site(tmp_path: pathlib.Path, machines: dict[str, Host], said: list[str]) -> 
 
 def test_machines_are_shut_down_on_their_hosts_and_no_others() -> None:
     machines, said = hosts(), list[str]()
-    up.shut_down("demo", ["zaimu-nishiki-ap1", "juki-db1", "new-node"], machines, 0, said.append)
+    up.shut_down("demo", ["juki-ap1", "juki-db1", "new-node"], machines, 0, said.append)
     assert machines["kvm01"].log == ["shut down kumiai.demo.juki-db1"]
-    assert machines["kvm02"].log == ["shut down kumiai.demo.zaimu-nishiki-ap1"]
+    assert machines["kvm02"].log == ["shut down kumiai.demo.juki-ap1"]
     assert len(said) == 2
 
 
 def test_a_machine_that_does_not_listen_is_named_and_left_to_the_power_switch() -> None:
     machines, said = hosts(deaf=True), list[str]()
-    up.shut_down("demo", ["zaimu-nishiki-ap1"], machines, 0, said.append)
-    assert said[-1] == "did not shut down within 0 s, so their power goes: kumiai.demo.zaimu-nishiki-ap1"
+    up.shut_down("demo", ["juki-ap1"], machines, 0, said.append)
+    assert said[-1] == "did not shut down within 0 s, so their power goes: kumiai.demo.juki-ap1"
 
 
 def test_stopped_machines_of_the_plan_are_started(tmp_path: pathlib.Path) -> None:
     machines, said = hosts(), list[str]()
-    machines["kvm02"].up.discard("kumiai.demo.zaimu-nishiki-ap1")
+    machines["kvm02"].up.discard("kumiai.demo.juki-ap1")
     machines["kvm02"].things.add(Thing("kvm02", "domain", "kumiai.demo.not-planned"))
     started = up.start_stopped(site(tmp_path, machines, said), virsh.probe_all(machines))
-    assert started == ("zaimu-nishiki-ap1",)
-    assert machines["kvm02"].log == ["start kumiai.demo.zaimu-nishiki-ap1"]
+    assert started == ("juki-ap1",)
+    assert machines["kvm02"].log == ["start kumiai.demo.juki-ap1"]
     assert machines["kvm01"].log == []
 
 

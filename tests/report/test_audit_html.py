@@ -175,7 +175,7 @@ def test_what_is_missing_unused_or_takes_two_steps_is_listed() -> None:
 
 def test_blast_radius_and_drills_are_told() -> None:
     text = page(impacts=impact.every(audits.demo()), drills=(DRILL,))
-    assert "停止 財務会計 (錦町) アプリケーションサーバーが残らない: zaimu-nishiki-ap1 を失う" in text
+    assert "停止 住民情報 (錦町, 都農町) データは juki-db1 だけにあり、これを失う" in text
     assert "2026-04-01 01:02 UTC ゲートウェイ dc1-gw1a power cut; nishiki/mynumber → juki 適合 3.90 4.26 2.00" in text
     assert "計算された復旧時間は、まだ実測されていない" in page()
 

@@ -63,8 +63,7 @@ def test_every_service_of_a_role_is_asked_for(questions: tuple[Asked, ...]) -> N
     assert units["juki-ap1"] == (
         "nftables.service", "haproxy.service", "keepalived.service", "kumiai-application@juki.service",
     )  # fmt: skip
-    assert set(units["juki-db1"]) == {"nftables.service", "kumiai-database.service", "kumiai-etcd.service"}
-    assert set(units["juki-wt1"]) == {"nftables.service", "kumiai-etcd.service"}
+    assert set(units["juki-db1"]) == {"nftables.service", "kumiai-database.service"}
 
 
 def test_a_gateway_is_asked_for_a_session_with_every_line_and_zone(questions: tuple[Asked, ...]) -> None:
