@@ -48,6 +48,7 @@ def test_a_fault_that_a_kind_does_not_have_is_refused(stack: pathlib.Path) -> No
         (("gateway", "--fault", "disk"), "--fault disk: gateway has power, cut, freeze-keepalived"),
         (("node", "dc1-gw1a", "--fault", "freeze-haproxy"), "dc1-gw1a: a gateway has no freeze-haproxy"),
         (("sync", "--twice"), "sync: nothing takes the place of it, so nothing can break twice"),
+        (("database",), "demo: no replicated database that an office writes to; replicated ones: none"),
     ):
         status, text = said(stack, *words)
         assert status != 0

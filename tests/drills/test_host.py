@@ -28,17 +28,8 @@ from tests.network.render import demo
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """Return the demo's plan with one database server only."""
-    text = demo.STACK.read_text(encoding="utf-8")
-    begin = text.index("      database: {count: 2,")
-    end = text.index("  - id: zaimu")
-    single = tmp_path_factory.mktemp("single") / "demo.yaml"
-    single.write_text(
-        f"{text[:begin]}      database: {{count: 1, vcpus: 1, memory_gib: 1, disk_gib: 2}}\n{text[end:]}",
-        encoding="utf-8",
-    )
-    return infra.plan.compute(single, datetime.date(2026, 4, 1)).plan
+def plan() -> Plan:
+    return infra.plan.compute(demo.STACK, datetime.date(2026, 4, 1)).plan
 
 
 def test_what_keeps_nothing_is_made_anew_and_a_single_database_waits_for_its_data(plan: Plan) -> None:

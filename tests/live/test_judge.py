@@ -158,8 +158,8 @@ def test_what_a_machine_keeps_for_itself_alone_is_planned_where_it_runs_that() -
     database = Socket(protocol="tcp", address="172.16.0.133", port=5432, program="postgres")
     application = Socket(protocol="tcp", address="172.16.0.133", port=8080, program="python3")
     assert words("zaimu-nishiki-ap1", sockets=(database, application)) == []
-    assert words("juki-wt1", sockets=(database,)) == [
-        "juki-wt1: postgres takes tcp/5432 on 172.16.0.133, and no flow leads there"
+    assert words(NODE, sockets=(database,)) == [
+        "juki-ap1: postgres takes tcp/5432 on 172.16.0.133, and no flow leads there"
     ]
 
 

@@ -14,9 +14,6 @@ from infra.plan.model import Plan
 from infra.status import model
 from infra.status.model import Answer, Asked, Status
 from tests.network.render import demo
-from tests.status import test_replicated
-
-VOTE = dataclasses.replace(test_replicated.VOTE, members=("juki-db1", "juki-db2", "juki-wt1"))
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +35,6 @@ def whole(plan: Plan, questions: tuple[Asked, ...]) -> dict[str, Answer | None]:
             units=dict.fromkeys(question.units, "active"),
             held=tuple(str(vip.address.ip) for vip in first.get(question.node, ())),
             sessions=dict.fromkeys(question.peers, "Established"),
-            backends={
-                **{name: dict.fromkeys(servers, test_replicated.UP) for name, servers in question.backends.items()},
-                **({question.follows: {"juki-db1": test_replicated.UP}} if question.follows else {}),
-            },
-            server=test_replicated.SERVERS.get(question.node),
-            voter=dataclasses.replace(VOTE, leads=question.node == "juki-wt1") if question.voter else None,
         )
         for question in questions
     }
