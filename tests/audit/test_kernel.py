@@ -133,6 +133,8 @@ def check(gateway: Machine, rules: str, sent: Sequence[tuple[str, Packet]]) -> t
     gateway.try_sh("conntrack", "-F")
     listing = gateway.sh("nft", "-n", "-j", "list", "ruleset")
     one = listings.filtered(listings.topology().machines[GATEWAY], listing)
+    if any(problem.reason.startswith("icmp checksum:") for problem in one.problems):
+        reject()  # nft lists `th dport` behind `icmp type` as what ICMP has at that place; no packet meets both
     assert not one.problems, one.problems
     expected = {packet.mark for card, packet in sent if wanted(one, card, packet)}
     came: set[int] = set()

@@ -45,6 +45,10 @@ def service(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Callable
 def sleepers() -> Iterator[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]]:
     with contextlib.ExitStack() as stack:
         started = [stack.enter_context(subprocess.Popen(["/usr/bin/sleep", "60"])) for _ in range(2)]
+        end = time.monotonic() + 10
+        while [on_node.name_of(one.pid) for one in started] != ["sleep", "sleep"]:
+            assert time.monotonic() < end
+            time.sleep(0.01)  # exec(2) closes its files, which Popen waits for, before it changes the name
         yield started[0], started[1]
         for one in started:
             one.send_signal(signal.SIGCONT)

@@ -68,8 +68,9 @@ def join() -> None:
         _etcdctl(_others(), "member", "remove", _hexadecimal(mine))
         mine = None
     if mine is None:
-        _etcdctl(_others(), "member", "add", os.environ["ETCD_NAME"], "--learner", f"--peer-urls={own}")
-        known = _members(_others()) or []
+        adding = ("member", "add", os.environ["ETCD_NAME"], "--learner", f"--peer-urls={own}", "--write-out=json")
+        # As the answer lists them: an etcd before 3.5 that is asked next tells what it knows, which may not be all yet.
+        known = json.loads(_etcdctl(_others(), *adding))["members"]
     elif mine.get("name") and not mine.get("isLearner"):
         return  # one of the founders, and the others have begun before it
     peers = {url: member.get("name") or os.environ["ETCD_NAME"] for member in known for url in member["peerURLs"]}
