@@ -36,6 +36,8 @@ FAULTS = (
 )
 LATE_S = 60.0
 """How much later than computed a takeover is still waited for."""
+PAUSE_S: Mapping[timers.ProfileName, float] = {"standard": holding.PAUSE_S, "emulated": 1.0}
+"""Between two questions to a server: each is a connection with TLS, a tenth of a second on an emulated machine."""
 LOST, CRASHED, STANDBY_LOST, HANDED_OVER, FROZEN = DATABASE_TARGETS_S
 STAYS = (Fault.STANDBY, Fault.ETCD)
 """Faults after which the primary is the same."""
@@ -146,13 +148,14 @@ def drill(scene: Scene, name: str | None, fault: Fault, *, twice: bool) -> Resul
     """
     what = loss(scene.plan, name, fault, twice=twice)
     cluster, network = what.cluster, scene.plan.network
+    pause_s = PAUSE_S[network.timers.name]
     scene.await_whole(what.nodes, "before anything is broken")
     before = replicas.await_whole(scene.shell, network, cluster, "before anything is broken")
     victims = what.victims(before)
     boots = {victim: scene.boot_of(victim) for victim in victims}
     with (
-        holding.asking(replicas.writable(scene.shell, cluster)) as writable,
-        holding.asking(replicas.leading(scene.shell, network, cluster)) as leading,
+        holding.asking(replicas.writable(scene.shell, cluster), pause_s) as writable,
+        holding.asking(replicas.leading(scene.shell, network, cluster), pause_s) as leading,
         watching.watch(scene.plan, what.post, scene.authority(what.post)) as client,
     ):
         with _ready(scene, what, victims) as strike:

@@ -92,8 +92,9 @@ def held_spans(samples: Sequence[Sample]) -> list[tuple[float, float]]:
 class Asking:
     """Asks machines until it is closed. What a machine answers grows; one that is lost is asked again."""
 
-    def __init__(self, commands: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, commands: Mapping[str, Sequence[str]], pause_s: float) -> None:
         self.samples = Samples(commands)
+        self._pause_s = pause_s
         self._commands = commands
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -119,7 +120,7 @@ class Asking:
             with contextlib.suppress(BrokenPipeError, ValueError):  # the machine is gone, or the way was closed
                 child = self._way(node)
                 while child is not None and self._one(child, self.samples.by_node[node]):
-                    self._stop.wait(PAUSE_S)
+                    self._stop.wait(self._pause_s)
             if (known := self.samples.by_node[node]) and not self._stop.is_set():
                 now = time.monotonic()  # no answer is one too: what it held before says nothing about later
                 known.append(Sample(asked=now, answered=now, held=False))
@@ -144,13 +145,13 @@ class Asking:
 
 
 @contextlib.contextmanager
-def asking(commands: Mapping[str, Sequence[str]]) -> Iterator[Asking]:
+def asking(commands: Mapping[str, Sequence[str]], pause_s: float = PAUSE_S) -> Iterator[Asking]:
     """Yield the answers of machines (node → arguments of a process), of which each has answered once before.
 
     The process prints a line for each line that it reads: 1 when the machine holds it. OperationError when one does not
     answer in `FIRST_ANSWER_S`.
     """
-    found = Asking(commands)
+    found = Asking(commands, pause_s)
     try:
         end = time.monotonic() + FIRST_ANSWER_S
         while silent := [node for node, answers in found.samples.by_node.items() if not answers]:
