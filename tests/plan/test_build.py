@@ -315,8 +315,8 @@ def test_recovery_of_gateways_and_lines_follows_the_timers(profile: str, seconds
         # lock 20 s + election 2 × 1 s + its extension 1 s + etcd's look 0.5 s + dead member asked 2 s + promotion 1 s
         # + HAProxy 0.5 s + 1 s; loop 3 s + 0.5 s + 2 s + 1 s + 1.5 s; 4 s + 3 s + 0.5 s + 0.5 s; 0.5 s + 1 s + 1.5 s
         ("standard", (28.0, 8.0, 8.0, 3.0, 43.0)),  # the watchdog's 15 s before the 28 s
-        # 90 s + 2 × 5 s + 5 s + 0.5 s + 2 s + 4 s + 2 s + 4 s; 10 s + 0.5 s + 2 s + 4 s + 6 s; 10 s + 10 s + 0.5 s + 2 s;
-        # 2 s + 4 s + 6 s; the watchdog's 80 s before the 117.5 s
+        # 90 + 2 × 5 + 5 + 0.5 + 2 + 4 + 2 + 4 s; 10 + 0.5 + 2 + 4 + 6 s; 10 + 10 + 0.5 + 2 s;
+        # 2 + 4 + 6 s; the watchdog's 80 s before the 117.5 s
         ("emulated", (117.5, 22.5, 22.5, 12.0, 197.5)),
     ],
 )
