@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
+from lxml import etree
 
 from infra import process
 from infra.lab import state as lab_state
 from infra.lab import visits
+from infra.operations import virsh
+from infra.plan.model import Plan
+from infra.resources import names
 from infra.secrets import store
 from tests.lab import place as places
 from tests.lab.place import Place
@@ -183,6 +187,73 @@ def test_the_audit_passes_at_every_level_and_says_what_it_looked_at(demo: Place,
     assert levels["live"]["examined"]["rules"] == levels["rendered"]["examined"]["rules"] > 200
     assert levels["probe"]["examined"]["probes"] > 5000
     assert (tmp_path / "audit.html").stat().st_size > 50_000
+
+
+def drift(demo: Place) -> list[dict[str, Any]]:
+    """Return the violations of the running machines, the worst first."""
+    done = demo.kumiai("audit", "--level", "live", "--json")
+    found: list[dict[str, Any]] = done.json()["violations"]
+    assert done.code == (1 if found else 0)
+    return found
+
+
+def test_what_was_changed_by_hand_is_found_named_and_placed(demo: Place) -> None:
+    plan = demo.plan()
+    juki = next(e for e in plan.network.endpoints if e.name == "juki")
+    gateway_address = next(
+        v.address.ip for v in plan.network.vips if v.segment == juki.segment and "dc1-gw1a" in v.nodes
+    )
+    with demo.shell(plan) as shell:
+        shell.run("dc1-gw1a", "nft", "insert", "rule", "inet", "kumiai", "forward", "tcp", "dport", "22", "accept")
+        opened = [one for one in drift(demo) if one["kind"] == "not_declared"]
+        assert {one["severity"] for one in opened} == {"critical"}
+        assert any("dc1-gw1a" in step for one in opened for step in one["path"])
+        shell.run("dc1-gw1a", "systemctl", "reload-or-restart", "nftables.service")
+
+        way = ("10.9.0.0/16", "via", str(gateway_address))
+        shell.run("juki-ap1", "ip", "route", "add", *way)
+        (route,) = drift(demo)
+        assert "juki-ap1: a route that is not planned: unicast 10.9.0.0/16" in route["reason"]
+        shell.run("juki-ap1", "ip", "route", "del", *way)
+
+        shell.run("zaimu-tsuno-ap1", "systemctl", "stop", "nftables.service")
+        found = drift(demo)
+        assert any("zaimu-tsuno-ap1: nftables.service is inactive" in one["reason"] for one in found)
+        shell.run("zaimu-tsuno-ap1", "systemctl", "start", "nftables.service")
+    moved = Hypervisors(demo, plan).move_card("zaimu-tsuno-ap1", to_segment=juki.segment)
+    try:
+        assert any("zaimu-tsuno-ap1" in one["reason"] and one["severity"] == "critical" for one in drift(demo))
+    finally:
+        moved()
+    assert drift(demo) == []
+
+
+@dataclasses.dataclass(frozen=True)
+class Hypervisors:
+    """The stack's hosts, as somebody with virsh changes them."""
+
+    place: Place
+    plan: Plan
+
+    def move_card(self, node: str, to_segment: str) -> Callable[[], None]:
+        """Put the first card of ``node`` behind management on another network; return what puts it back."""
+        host = virsh.hypervisors(self.plan, self.plan.node_by_name[node].site)[self.plan.node_by_name[node].host]
+        card = self.plan.network.node_by_name[node].interfaces[1]
+        domain = names.domain(NAME, node)
+        cards = host.domain_xml(domain).xpath("devices/interface[mac/@address=$mac]", mac=card.mac)
+        (found,) = cast("list[etree._Element]", cards)
+
+        def plug(segment: str) -> None:
+            for gone in ("source", "target", "alias"):
+                for element in found.findall(gone):
+                    found.remove(element)
+            etree.SubElement(found, "source", network=names.network(NAME, segment))
+            file = self.place.folder / "card.xml"
+            file.write_bytes(etree.tostring(found))
+            host.call("update-device", domain, str(file), "--live")
+
+        plug(to_segment)
+        return lambda: plug(card.segment)
 
 
 ASK_STEADILY = """\
