@@ -26,7 +26,10 @@ from infra.plan.model import Plan
 from tests.database.place import Machine, Place, missing, place, planned
 from tests.database.test_replicated import BUSY_S, roles
 
-pytestmark = pytest.mark.skipif(missing(), reason="needs root, etcd, patroni, PostgreSQL, HAProxy, nft")
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(missing(), reason="needs root, etcd, patroni, PostgreSQL, HAProxy, nft"),
+]
 
 DISK_MIB = 600
 SERVICES = """
@@ -185,7 +188,6 @@ PLACE: list[Place] = []
 
 
 OLD = "Patroni before 3.0.3 overwrites the lock of the one that has taken over when it comes back from a cut"
-QUICK = (Fault.CRASH, Fault.SWITCHOVER)
 
 
 def version() -> tuple[int, ...]:
@@ -195,10 +197,10 @@ def version() -> tuple[int, ...]:
 
 
 def marks(fault: Fault) -> list[pytest.MarkDecorator]:
-    """Return what is left out of the ordinary run, or of all runs here."""
+    """Return what is left out here."""
     if fault is Fault.CUT and version() < (3, 0, 3):
         return [pytest.mark.skip(reason=OLD)]
-    return [] if fault in QUICK else [pytest.mark.soak]
+    return []
 
 
 @pytest.mark.parametrize("fault", [pytest.param(fault, marks=marks(fault)) for fault in database.FAULTS])
@@ -212,7 +214,6 @@ def test_nothing_is_lost_and_no_two_servers_write(scene: Scene, fault: Fault) ->
         assert result.down_s <= result.computed_s + BUSY_S
 
 
-@pytest.mark.soak
 def test_both_servers_are_lost_and_the_data_is_safe(scene: Scene) -> None:
     result = database.drill(scene, None, Fault.POWER, twice=True)
     print(result)
