@@ -271,7 +271,7 @@ class _Reader:
         Machines of one member go by its lines; those of several by the lines of the first that has some, since a
         machine knows one way to an address. For the same reason, one segment meets an address by one member's lines.
         """
-        reached = {one.closed_network: one.prefixes for one in self._network.outsides if one.name == name}
+        reached = outsides(self._network, name)
         if not any(reached.values()):
             raise _NoWayError(f"no closed network says at which addresses it reaches {name}")
         own = near.member is not None and (near.named or endpoint.member is not None)
@@ -434,6 +434,11 @@ class _Reader:
             flow = _implied(one, other, "pair", "仮想アドレスを共有する機器の間の生存通知")
             for target in (other, self._address(other, segment)):
                 yield _each_packet(flow, segment, self._address(one, segment), target, (_VRRP, None))
+
+
+def outsides(network: NetworkPlan, name: str) -> Mapping[str, tuple[IPv4Network, ...]]:
+    """Return closed network → the addresses at which it reaches what lies outside and is called ``name``."""
+    return {one.closed_network: one.prefixes for one in network.outsides if one.name == name}
 
 
 def inside(handoff: Handoff) -> str:

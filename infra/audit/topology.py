@@ -9,7 +9,7 @@ import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
-from infra.audit.declared import Allowed, entrances, inside
+from infra.audit.declared import Allowed, entrances, inside, outsides
 from infra.audit.model import Endpoint, EndpointClass
 from infra.audit.packets import Interval
 from network.model import NetworkNode, NetworkPlan, OfficeLan
@@ -331,7 +331,7 @@ class Topology:
                 )
         names = dict.fromkeys(one.name for one in network.outsides)
         for name in names:
-            known = {one.closed_network: one.prefixes for one in network.outsides if one.name == name}
+            known = outsides(network, name)
             segments = tuple(
                 inside(handoff) for line in network.lines if known.get(line.closed_network) for handoff in line.handoffs
             )

@@ -24,6 +24,11 @@ def password_path(endpoint: ServiceEndpoint) -> str:
     return f"{DIRECTORY}/{endpoint.name}.passwords.json"
 
 
+def unit(endpoint: ServiceEndpoint) -> str:
+    """Return the systemd unit of the application of ``endpoint``."""
+    return f"kumiai-application@{endpoint.name}.service"
+
+
 def served_by(network: NetworkPlan, node: str) -> tuple[ServiceEndpoint, ...]:
     """Return the endpoints whose application runs on ``node``."""
     return tuple(endpoint for endpoint in network.endpoints if node in endpoint.application)

@@ -26,7 +26,7 @@ def services(plan: Plan) -> Mapping[str, tuple[str, ...]]:
             *(unit for path, unit in OF_FILES.items() if path in rendered[node.name]),
             *(("kumiai-etcd.service",) if cluster.votes(plan.network, node.name) else ()),
             *(("kumiai-database.service",) if database.kept_by(plan.network, node.name) else ()),
-            *(f"kumiai-application@{e.name}.service" for e in application.served_by(plan.network, node.name)),
+            *(application.unit(endpoint) for endpoint in application.served_by(plan.network, node.name)),
         )
         for node in plan.nodes
     }

@@ -14,9 +14,10 @@ from infra.drills.holding import Asking
 from infra.drills.judging import Moments, Promise
 from infra.drills.model import Result
 from infra.drills.replicas import Replicas
-from infra.drills.scene import LINGER_S, Scene, await_until, posts
+from infra.drills.scene import LINGER_S, Scene, posts
 from infra.drills.watching import Post
 from infra.operations import switchover
+from infra.operations.waiting import await_until
 from infra.plan.model import Plan
 from infra.plan.recovery import DATABASE_TARGETS_S
 from network import timers

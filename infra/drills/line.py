@@ -11,8 +11,9 @@ from infra.drills.client import KNOCK_PATIENCE_S
 from infra.drills.faults import Fault
 from infra.drills.judging import Moments, Promise
 from infra.drills.model import Result
-from infra.drills.scene import LINGER_S, Scene, await_until, line_post
+from infra.drills.scene import LINGER_S, Scene, line_post
 from infra.lab import faults, traffic
+from infra.operations.waiting import await_until
 from infra.plan import recovery
 from infra.plan.model import Plan
 from network.model import Line

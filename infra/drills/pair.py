@@ -11,8 +11,9 @@ from infra.drills import faults, holding, judging, watching
 from infra.drills.faults import WORDS, Fault
 from infra.drills.judging import Moments, Promise
 from infra.drills.model import Result
-from infra.drills.scene import LINGER_S, Scene, await_until
+from infra.drills.scene import LINGER_S, Scene
 from infra.drills.watching import Post
+from infra.operations.waiting import await_until
 from network.model import Vip
 
 TAKEOVER_S = 60.0

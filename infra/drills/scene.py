@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from infra.drills.watching import Post
 from infra.operations.shell import Shell
 from infra.operations.virsh import Hypervisor
+from infra.operations.waiting import await_until
 from infra.plan.model import Plan
 from infra.resources import names
 from infra.secrets.model import Secrets
@@ -76,15 +77,6 @@ class Scene:
 
     def _host(self, node: str) -> Hypervisor:
         return self.hosts[self.plan.node_by_name[node].host]
-
-
-def await_until(what: str, true: Callable[[], bool], limit_s: float) -> None:
-    """Wait until ``true`` says so; OperationError that names ``what`` when it does not in time."""
-    end = time.monotonic() + limit_s
-    while not true():
-        if time.monotonic() > end:
-            raise OperationError(f"did not come within {limit_s:g} s: {what}")
-        time.sleep(LOOK_S)  # a machine far away sends no event
 
 
 def posts(plan: Plan) -> Iterable[Post]:

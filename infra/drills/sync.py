@@ -9,7 +9,8 @@ from infra.drills import faults, gateway, holding, judging, watching
 from infra.drills.faults import Fault
 from infra.drills.judging import Moments, Promise
 from infra.drills.model import Result
-from infra.drills.scene import LINGER_S, Scene, await_until, pair_of
+from infra.drills.scene import LINGER_S, Scene, pair_of
+from infra.operations.waiting import await_until
 from infra.plan.model import Plan
 from network import gateways
 from network.errors import InputError

@@ -150,7 +150,7 @@ def _own(resolution: Resolution, node: NetworkNode) -> frozenset[tuple[str, int]
     """Return the sockets of business applications and databases that ``node`` runs, also when only itself asks them."""
     endpoints = resolution.endpoints_of(node)
     applications = {("tcp", resolution.application_ports[e.name]) for e in endpoints if node.name in e.application}
-    keeps = any(node.name in (e.database or e.application) for e in endpoints)
+    keeps = any(node.name in flows.database_nodes(e) for e in endpoints)
     return frozenset(applications | ({("tcp", flows.POSTGRESQL.first)} if keeps else set()))
 
 

@@ -15,6 +15,7 @@ from infra.maintenance.steps import Drain, HandOver, Step, SwitchOver, backends_
 from infra.operations import switchover
 from infra.operations.shell import python
 from infra.operations.virsh import Hypervisor
+from infra.operations.waiting import await_until
 from infra.plan.model import Plan
 from infra.process import Completed
 from infra.resources import names
@@ -229,11 +230,7 @@ class Crew:
         return left
 
     def _until(self, what: str, true: Callable[[], bool], limit_s: float) -> None:
-        end = self.clock() + limit_s
-        while not true():
-            if self.clock() > end:
-                raise OperationError(f"did not come within {limit_s:g} s: {what}")
-            self.wait(POLL_S)  # a machine far away sends no event
+        await_until(what, true, limit_s, POLL_S, wait=self.wait, clock=self.clock)
 
     def _host(self, node: str) -> Hypervisor:
         return self.hosts[self.plan.node_by_name[node].host]

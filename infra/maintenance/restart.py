@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra.configure import application
 from infra.maintenance import steps
 from infra.maintenance.crew import Crew
 from infra.maintenance.steps import Drain
@@ -16,11 +17,6 @@ def find(network: NetworkPlan, name: str) -> ServiceEndpoint:
         if endpoint.name == name:
             return endpoint
     raise InputError(f"{name}: no such business; there are {', '.join(e.name for e in network.endpoints)}")
-
-
-def unit_of(endpoint: ServiceEndpoint) -> str:
-    """Return the systemd unit of its application."""
-    return f"kumiai-application@{endpoint.name}.service"
 
 
 def restart(crew: Crew, endpoint: ServiceEndpoint, *, accept_stop: bool) -> tuple[str, ...]:
@@ -43,7 +39,7 @@ def restart(crew: Crew, endpoint: ServiceEndpoint, *, accept_stop: bool) -> tupl
         crew.progress(f"restarting {endpoint.name} on {node}")
         if len(endpoint.application) > 1:
             crew.drain(Drain(node=node, backends=steps.backends_of(endpoint), entries=endpoint.entry))
-        crew.machines.run(node, "systemctl", "restart", unit_of(endpoint))
+        crew.machines.run(node, "systemctl", "restart", application.unit(endpoint))
         crew.ready(endpoint, node)
         crew.await_whole(nodes)
     return endpoint.application

@@ -402,6 +402,19 @@ class Place:
         kept = found[0].etcdctl("get", "--print-value-only", f"/kumiai/{self.cluster.name}/sync")
         return kept.ok and json.loads(kept.stdout or "{}").get("sync_standby") == self.other(found[0]).node
 
+    def begin(self) -> None:
+        """Found the cluster, start everything, and wait until the servers with their members' roles are whole."""
+        voters = [self.machines[name] for name in self.cluster.voters]
+        for machine in voters:
+            machine.start_voter(founding=True)
+        for machine in voters:
+            machine.settle()
+        for machine in self.databases:
+            machine.start_server()
+        for name in self.cluster.applications:
+            self.machines[name].start("haproxy", "haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg")
+        self.wait_until_whole()
+
     def wait_until_whole(self) -> None:
         """Wait for it; tell what the programs have said when it does not come."""
         try:

@@ -30,15 +30,7 @@ BUSY_S = 3.0
 @pytest.fixture(scope="module")
 def running() -> Iterator[Place]:
     with place() as found:
-        for name in found.cluster.voters:
-            found.machines[name].start_voter(founding=True)
-        for name in found.cluster.voters:
-            found.machines[name].settle()
-        for machine in found.databases:
-            machine.start_server()
-        for name in found.cluster.applications:
-            found.machines[name].start("haproxy", "haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg")
-        found.wait_until_whole()
+        found.begin()
         for machine in found.databases:
             made = roles(machine)
             assert made == "", made

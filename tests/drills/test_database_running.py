@@ -56,15 +56,7 @@ def running() -> Iterator[Place]:
             (volume / "postgresql").mkdir(mode=0o700)
             shutil.chown(volume / "postgresql", "postgres", "postgres")
         stack.callback(lambda: list(map(Machine.kill, found.machines.values())))
-        for name in found.cluster.voters:
-            found.machines[name].start_voter(founding=True)
-        for name in found.cluster.voters:
-            found.machines[name].settle()
-        for machine in found.databases:
-            machine.start_server()
-        for name in found.cluster.applications:
-            found.machines[name].start("haproxy", "haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg")
-        found.wait_until_whole()
+        found.begin()
         for machine in found.databases:
             assert roles(machine) == ""
         yield found
