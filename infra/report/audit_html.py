@@ -18,6 +18,7 @@ import markupsafe
 
 from infra.audit import changes as changes_of_levels
 from infra.audit.model import Audit, Change
+from infra.drills import repeats
 from infra.drills.model import Result
 from infra.plan.impact import Impact
 from infra.plan.model import Plan
@@ -52,7 +53,7 @@ def render(
             soon=EXPIRES_SOON_DAYS,
             drawings=network_drawing.draw(plan),
             losses=impact_view.losses(plan, impacts),
-            drills=tuple(sorted(drills, key=lambda drill: (drill.at, drill.kind, drill.subject))),
+            drills=repeats.series(drills),
             changes=changes,
             against=against,
             levels=tuple(

@@ -180,6 +180,17 @@ def test_blast_radius_and_drills_are_told() -> None:
     assert "計算された復旧時間は、まだ実測されていない" in page()
 
 
+def test_of_repeated_drills_the_newest_and_the_worst_are_shown() -> None:
+    def after(days: int, **changed: Any) -> Result:
+        return dataclasses.replace(DRILL, at=DRILL.at + datetime.timedelta(days=days), **changed)
+
+    text = page(drills=(after(0, down_s=4.1, findings=("too long",)), after(1, down_s=3.1), after(2, down_s=3.3)))
+    told = "(3 回、中央値 3.30 秒、不適合 1 回)"
+    assert f"power cut; nishiki/mynumber → juki 最新 {told} 適合 3.30 4.26" in text
+    assert f"最悪 {told} 不適合 4.10" in text
+    assert "3.10 4.26" not in text
+
+
 def test_digests_of_plan_and_inputs_are_there() -> None:
     audit = audits.audit(level="rendered")
     text = page(audit)
