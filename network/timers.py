@@ -243,6 +243,14 @@ def standby_lost_s(timers: DatabaseTimers) -> float:
     return noticed + timers.loop_wait_s + REACTION_S + timers.stop_s
 
 
+def voter_lost_s(timers: DatabaseTimers) -> float:
+    """Return the longest time in which the voters decide nothing because their leader is lost.
+
+    The others elect after one to two election times. No commit waits for that: the primary's lock outlives it.
+    """
+    return 2 * timers.voter_election_ms / 1000
+
+
 def switchover_s(timers: DatabaseTimers) -> float:
     """Return the longest time without a primary when another one takes over as planned."""
     return timers.stop_s + timers.promote_s + primary_found_s(timers)

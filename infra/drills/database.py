@@ -136,7 +136,7 @@ def _computed(plan: Plan, fault: Fault) -> tuple[float | None, float | None]:
         Fault.CUT: lost,
         Fault.FREEZE_PATRONI: frozen,
         Fault.FREEZE_POSTGRESQL: frozen,  # Patroni waits for its answer, and stands still with it
-        Fault.ETCD: (0.0, None),  # the lock outlives an election, so no write waits for it
+        Fault.ETCD: (timers.voter_lost_s(own), None),  # more than any write may wait
         Fault.DISK: (None, None),
     }
     return promised[fault]

@@ -21,7 +21,9 @@ GUEST = pathlib.Path(__file__).resolve().parents[2] / "tools" / "image"
 
 DEFAULT_SUITE = "trixie"
 SUITES = ("bookworm", "trixie")
-"""Debian releases whose systemd and cloud-init the guest's files fit."""
+"""Debian releases whose systemd and cloud-init the guest's files fit.
+
+What a role needs beyond that it looks for itself: bookworm's Patroni is too old for a replicated database."""
 
 ROOT_GIB = 4
 """Size of the root file system; what grows lies on data volumes."""

@@ -179,7 +179,7 @@ def scene(running: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 PLACE: list[Place] = []
 
 
-OLD = "Patroni before 3.0.3 overwrites the lock of the one that has taken over when it comes back from a cut"
+OLD = "the role refuses Patroni before 3.0.3 for what would happen here; put a newer one into PATH"
 
 
 def version() -> tuple[int, ...]:

@@ -107,7 +107,7 @@ def test_what_stays_away_is_named_in_the_end() -> None:
         (Fault.SWITCHOVER, 0.5 + 1 + 1.5 + 2.5, 3.0),
         (Fault.STANDBY, 4 + 3 + 0.5 + 0.5, 10.0),
         (Fault.FREEZE_PATRONI, 15 + 28 + 2.5, None),
-        (Fault.ETCD, 0.0, None),
+        (Fault.ETCD, 2 * 1.0, None),  # one to two election times of 1 s
     ],
 )
 def test_what_is_promised_of_each_fault(fault: Fault, seconds: float, target: float | None) -> None:
