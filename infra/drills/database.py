@@ -58,6 +58,8 @@ class Loss:
     computed_s: float | None
     """None where the service may stop until the repair, and nothing but the data is promised."""
     target_s: float | None
+    alone_s: float
+    """How long it may take when one breaks alone; 0 where no timer says. Both together stay broken for longer."""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -107,11 +109,11 @@ def loss(plan: Plan, name: str | None, fault: Fault = Fault.POWER, *, twice: boo
             continue
         for post in posts(plan):
             if post.endpoint in cluster.endpoints:
-                computed, target = (None, None) if twice else _computed(plan, fault)
+                computed, target = _computed(plan, fault)
                 voter = name if fault is Fault.ETCD and name in cluster.voters else None
                 return Loss(
-                    cluster=cluster, post=post, fault=fault, twice=twice, voter=voter, computed_s=computed,
-                    target_s=target,
+                    cluster=cluster, post=post, fault=fault, twice=twice, voter=voter, alone_s=computed or 0.0,
+                    computed_s=None if twice else computed, target_s=None if twice else target,
                 )  # fmt: skip
     there = ", ".join(cluster.name for cluster in plan.network.clusters)
     raise InputError(
@@ -218,13 +220,13 @@ def _await_service(what: Loss, victims: Sequence[str], writable: Asking, leading
     """Wait until another server is the primary, or for as long as the same one may need."""
     others = [node for node in what.cluster.databases if node not in victims]
     if what.fault in STAYS or what.twice:
-        time.sleep((what.computed_s or 0) + 2 * LINGER_S)
+        time.sleep(what.alone_s + 2 * LINGER_S)
         return
     try:
         await_until(
             f"one of {', '.join(others)} is the primary",
             lambda: any(writable.samples.holds(node) and leading.samples.holds(node) for node in others),
-            (what.computed_s or 0) + LATE_S,
+            what.alone_s + LATE_S,
         )
     except OperationError:
         if what.computed_s is not None:

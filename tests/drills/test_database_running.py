@@ -206,7 +206,11 @@ def test_nothing_is_lost_and_no_two_servers_write(scene: Scene, fault: Fault) ->
         assert result.down_s <= result.computed_s + BUSY_S
 
 
-def test_both_servers_are_lost_and_the_data_is_safe(scene: Scene) -> None:
-    result = database.drill(scene, None, Fault.POWER, twice=True)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=marks(fault)) for fault in (Fault.POWER, Fault.CRASH, Fault.CUT)]
+)
+def test_both_servers_break_for_longer_than_a_lock_lives_and_the_data_is_safe(scene: Scene, fault: Fault) -> None:
+    result = database.drill(scene, None, fault, twice=True)
     print(result)
     assert (result.writes_lost, result.split_brain, result.findings) == (0, 0, ())
+    assert result.computed_s is None

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import infra.plan
-from infra.drills import faults, gateway, holding, pair, watching
+from infra.drills import faults, gateway, holding, node, pair, watching
 from infra.drills.faults import Fault
 from infra.drills.holding import Sample, Samples
 from infra.drills.model import Knock, Result, Seen, Write
@@ -94,7 +94,7 @@ def plan() -> Plan:
     return dataclasses.replace(found, network=dataclasses.replace(found.network, timers=quick))
 
 
-def lost(plan: Plan, fault: Fault, *, twice: bool = False) -> Result:
+def lost(plan: Plan, fault: Fault, *, twice: bool = False, kind: Any = gateway) -> Result:
     scene = Scene(
         plan=plan,
         shell=None,  # type: ignore[arg-type]  # nobody asks a machine here
@@ -103,7 +103,7 @@ def lost(plan: Plan, fault: Fault, *, twice: bool = False) -> Result:
         stack_file=pathlib.Path("x.yaml"),
         progress=lambda text: None,
     )
-    return gateway.drill(scene, None, fault, twice=twice)
+    return kind.drill(scene, None, fault, twice=twice)  # type: ignore[no-any-return]
 
 
 def test_the_holder_breaks_is_repaired_and_the_pair_is_whole(pretended: Pretended, plan: Plan) -> None:
@@ -140,3 +140,14 @@ def test_of_both_at_once_nothing_but_the_data_is_promised(pretended: Pretended, 
     assert f"power {ONE}+{TWO}" in pretended.done
     assert (result.subject, result.computed_s, result.target_s) == (f"{ONE}+{TWO}", None, None)
     assert (result.took_over, result.findings) == ("nobody", ())
+
+
+def test_of_both_application_nodes_at_once_nothing_but_the_data_is_promised(pretended: Pretended, plan: Plan) -> None:
+    one, two = plan.network.vip_by_name["service/juki"].nodes
+    pretended.samples = Samples((one, two))
+    pretended.answer(one, held=True)
+    result = lost(plan, Fault.POWER, twice=True, kind=node)
+    assert f"power {one}+{two}" in pretended.done
+    assert pretended.done[-1] == "whole after the repair"
+    assert (result.kind, result.subject, result.computed_s, result.target_s) == ("node", f"{one}+{two}", None, None)
+    assert result.findings == ()

@@ -118,8 +118,14 @@ def test_what_is_promised_of_each_fault(fault: Fault, seconds: float, target: fl
 
 def test_no_time_is_promised_of_a_full_disk_and_of_all_servers_at_once() -> None:
     for found in (database.loss(PLAN, None, Fault.DISK), database.loss(PLAN, None, twice=True)):
-        assert found.computed_s is None
+        assert (found.computed_s, found.target_s) == (None, None)
         assert "no data may be lost" in found.words
+
+
+def test_servers_that_break_together_stay_broken_for_longer_than_one_alone_would_be_out() -> None:
+    for fault in (Fault.POWER, Fault.CUT, Fault.FREEZE_PATRONI):
+        assert database.loss(PLAN, None, fault, twice=True).alone_s == database.loss(PLAN, None, fault).computed_s
+    assert database.loss(PLAN, None, twice=True).alone_s > PLAN.network.timers.database.ttl_s
 
 
 def test_who_breaks_is_found_from_who_is_what() -> None:
