@@ -24,14 +24,15 @@ def command(
     Example: kumiai switchover nishiki juki
     """
     import infra.plan
-    from infra.operations import shell, switchover
+    from infra.maintenance import switchover
+    from infra.operations import shell
     from infra.secrets import store
 
     stack_file = common.stack_file(stack)
     plan = infra.plan.current(stack_file, common.as_of_date(as_of))
     cluster = switchover.find(plan.network, service)
     with shell.open_shell(plan, store.load_all(stack_file, plan)) as machines:
-        done = switchover.switchover(machines, cluster, to)
+        done = switchover.switchover(plan, machines, cluster, to)
     if as_json:
         common.print_json({"format": 1, "stack": plan.stack, **dataclasses.asdict(done)})
     else:

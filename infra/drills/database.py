@@ -13,13 +13,14 @@ from infra.drills.faults import WORDS, Fault, Strike
 from infra.drills.holding import Asking
 from infra.drills.judging import Moments, Promise
 from infra.drills.model import Result
-from infra.drills.replicas import Replicas
 from infra.drills.scene import LINGER_S, Scene, posts
 from infra.drills.watching import Post
-from infra.operations import switchover
+from infra.maintenance import switchover
 from infra.operations.waiting import await_until
 from infra.plan.model import Plan
 from infra.plan.recovery import DATABASE_TARGETS_S
+from infra.status.database import ClusterStatus
+from infra.status.model import Status
 from network import timers
 from network.errors import InputError, OperationError
 from network.model import Cluster
@@ -81,10 +82,9 @@ class Loss:
             "and waited until all servers and votes are whole"
         )
 
-    def victims(self, before: Replicas) -> Sequence[str]:
-        """Return which nodes break, by who is what before."""
-        assert before.primary is not None  # noqa: S101 - it was whole
-        primary = before.primary.node
+    def victims(self, before: ClusterStatus) -> Sequence[str]:
+        """Return which nodes break, by who is what before, when it is whole."""
+        (primary,) = before.primaries
         if self.twice:
             return self.cluster.databases
         if self.fault is Fault.ETCD:
@@ -152,8 +152,7 @@ def drill(scene: Scene, name: str | None, fault: Fault, *, twice: bool) -> Resul
     what = loss(scene.plan, name, fault, twice=twice)
     cluster, network = what.cluster, scene.plan.network
     pause_s = PAUSE_S[network.timers.name]
-    scene.await_whole(what.nodes, "before anything is broken")
-    before = replicas.await_whole(scene.shell, network, cluster, "before anything is broken")
+    before = _status(scene.await_whole(what.nodes, "before anything is broken"), cluster)
     victims = what.victims(before)
     boots = {victim: scene.boot_of(victim) for victim in victims}
     with (
@@ -173,8 +172,7 @@ def drill(scene: Scene, name: str | None, fault: Fault, *, twice: bool) -> Resul
             if victim in cluster.databases and scene.boot_of(victim) != boots[victim]:
                 writable.renew(victim)
                 leading.renew(victim)
-        scene.await_whole(what.nodes, "after the repair")
-        after = replicas.await_whole(scene.shell, network, cluster, "after the repair")
+        after = _status(scene.await_whole(what.nodes, "after the repair"), cluster)
         whole = time.monotonic()
         time.sleep(LINGER_S)
         seen = client.end()
@@ -199,8 +197,12 @@ def drill(scene: Scene, name: str | None, fault: Fault, *, twice: bool) -> Resul
         samples=writable.samples.count + leading.samples.count,
         split_brain=writers + leaders,
         findings=[*_split(writers, leaders), *_history(what, before, after)],
-        told=[f"timeline {_timeline(before)} → {_timeline(after)}", f"votes: {', '.join(sorted(after.votes))}"],
+        told=[f"timeline {before.timeline} → {after.timeline}", f"votes: {', '.join(sorted(after.votes))}"],
     )
+
+
+def _status(found: Status, cluster: Cluster) -> ClusterStatus:
+    return next(one for one in found.clusters if one.name == cluster.server_name)
 
 
 @contextlib.contextmanager
@@ -213,7 +215,7 @@ def _ready(scene: Scene, what: Loss, victims: Sequence[str]) -> Iterator[Strike]
 
 
 def _hand_over(scene: Scene, cluster: Cluster) -> None:
-    switchover.switchover(scene.shell, cluster)
+    switchover.switchover(scene.plan, scene.shell, cluster)
 
 
 def _await_service(what: Loss, victims: Sequence[str], writable: Asking, leading: Asking) -> None:
@@ -234,15 +236,9 @@ def _await_service(what: Loss, victims: Sequence[str], writable: Asking, leading
     time.sleep(2 * LINGER_S)  # the applications find it, and the client sees that
 
 
-def _took_over(before: Replicas, after: Replicas) -> str:
-    was, now = before.primary, after.primary
-    if was is None or now is None:
-        raise OperationError(f"{before.cluster.server_name}: no primary")
-    return now.node if was.node != now.node else f"nobody: {now.node} is still the primary"
-
-
-def _timeline(found: Replicas) -> int:
-    return max(found.timelines, default=0)
+def _took_over(before: ClusterStatus, after: ClusterStatus) -> str:
+    (was,), (now,) = before.primaries, after.primaries
+    return now if was != now else f"nobody: {now} is still the primary"
 
 
 def _split(writers: int, leaders: int) -> Iterator[str]:
@@ -252,9 +248,9 @@ def _split(writers: int, leaders: int) -> Iterator[str]:
         yield f"two servers were the primary for load balancers at once, {leaders} times"
 
 
-def _history(what: Loss, before: Replicas, after: Replicas) -> Iterator[str]:
+def _history(what: Loss, before: ClusterStatus, after: ClusterStatus) -> Iterator[str]:
     """Yield when there were more new timelines than the fault explains: each is a promotion."""
-    promotions = _timeline(after) - _timeline(before)
+    promotions = after.timeline - before.timeline
     allowed = 0 if what.fault in STAYS else 1
     if promotions > allowed:
-        yield f"{promotions} promotions for one fault (timeline {_timeline(before)} → {_timeline(after)})"
+        yield f"{promotions} promotions for one fault (timeline {before.timeline} → {after.timeline})"

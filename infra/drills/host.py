@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from infra import process
 from infra.configure import runner
-from infra.drills import faults, judging, replicas, watching
+from infra.drills import faults, judging, watching
 from infra.drills.faults import Fault
 from infra.drills.judging import Moments, Promise
 from infra.drills.model import Result
@@ -132,7 +132,7 @@ def drill(scene: Scene, name: str | None, fault: Fault, *, twice: bool) -> Resul
     """Lose the host, carry out the re-placement, bring the host back, and return to the plan of the lock."""
     what = loss(scene.plan, name, twice=twice)
     host, plan = what.replacement.host, scene.plan
-    await_everything(scene, "before anything is broken")
+    scene.await_whole(list(scene.plan.node_by_name), "before anything is broken")
     phases: dict[str, float] = {}
     with watching.watch(plan, what.post, scene.authority(what.post), CLIENT_S) as client:
         at, broken = datetime.datetime.now(tz=datetime.UTC), time.monotonic()
@@ -143,7 +143,7 @@ def drill(scene: Scene, name: str | None, fault: Fault, *, twice: bool) -> Resul
                 elsewhere(scene, what.replacement)
             scene.progress("everything runs without it")
             repaired = time.monotonic()
-        await_everything(scene, "after the repair")
+        scene.await_whole(list(scene.plan.node_by_name), "after the repair")
         whole = time.monotonic()
         time.sleep(LINGER_S)
         seen = client.end()
@@ -203,10 +203,9 @@ def elsewhere(scene: Scene, moved: Replacement) -> None:
     _bring(scene, plan, request, moved)
     with shell.open_shell(plan, scene.secrets, request.lost) as machines:
         there = dataclasses.replace(scene, plan=plan, shell=machines)
-        there.await_whole(list(moved.moves), f"without {moved.host}")
-        for cluster in plan.network.clusters:
-            if {*cluster.databases, *cluster.voters} & set(moved.moves):
-                replicas.await_whole(machines, plan.network, cluster, f"without {moved.host}")
+        clusters = [{*cluster.databases, *cluster.voters} for cluster in plan.network.clusters]
+        touched = set(moved.moves).union(*(nodes for nodes in clusters if nodes & moved.moves.keys()))
+        there.await_whole(sorted(touched), f"without {moved.host}")
 
 
 def back(scene: Scene, moved: Replacement) -> None:
@@ -250,10 +249,3 @@ def _node_of(stack: str, kind: str, name: str) -> str | None:
         return name.removeprefix(f"{names.pool(stack)}.")
     mark = names.volume_mark(stack, name) if kind == "volume" else None
     return mark.subject if mark is not None and mark.kind != "image" else None
-
-
-def await_everything(scene: Scene, when: str) -> None:
-    """Wait for all services of all machines, and for all replicated databases; OperationError that names the rest."""
-    scene.await_whole(list(scene.plan.node_by_name), when)
-    for cluster in scene.plan.network.clusters:
-        replicas.await_whole(scene.shell, scene.plan.network, cluster, when)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from infra.drills.watching import Post
@@ -15,17 +14,15 @@ from infra.plan.model import Plan
 from infra.resources import names
 from infra.secrets.model import Secrets
 from infra.status import look
+from infra.status.model import Status
 from network import gateways
-from network.errors import InputError, OperationError
+from network.errors import InputError
 from network.model import Line, NetworkNode, OfficeLan, ServiceEndpoint
 
-LOOK_S = 0.2
 LINGER_S = 5.0
 """How long a client goes on after everything serves again: what comes late is seen too."""
 BOOT_S = 600.0
 """An emulated machine takes one to three minutes to its services."""
-WHOLE_S = 300.0
-"""How long machines that run commands may take until their services and sessions stand."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +46,9 @@ class Scene:
         domains = {names.domain(self.plan.stack, node): node for node in self.plan.node_by_name}
         return tuple(domains[name] for name in sorted(self.hosts[host].running()) if name in domains)
 
-    def await_whole(self, nodes: Collection[str], when: str) -> None:
-        """Wait until machines have all their services and sessions; OperationError that names what is missing."""
-        end, questions = time.monotonic() + WHOLE_S, look.questions(self.plan, nodes)
-        while findings := look.look(self.plan, self.shell, questions).findings:
-            if time.monotonic() > end:
-                raise OperationError(f"not whole {when}, after {WHOLE_S:g} s: {'; '.join(findings)}")
-            time.sleep(LOOK_S)  # a machine far away sends no event
+    def await_whole(self, nodes: Collection[str], when: str) -> Status:
+        """Wait until machines have all that is theirs, and databases of which all are named; else OperationError."""
+        return look.await_whole(self.plan, self.shell, look.questions(self.plan, nodes), f"not whole {when},")
 
     def await_commands(self, node: str) -> None:
         """Wait until a machine runs commands; OperationError when it does not in `BOOT_S`."""

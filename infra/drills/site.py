@@ -66,7 +66,7 @@ def loss(plan: Plan, name: str | None, *, twice: bool = False) -> Loss:
 def drill(scene: Scene, name: str | None, fault: Fault, *, twice: bool) -> Result:
     """Take the power from all machines of the site, start them again, and wait until everything is whole."""
     what = loss(scene.plan, name, twice=twice)
-    host.await_everything(scene, "before anything is broken")
+    scene.await_whole(list(scene.plan.node_by_name), "before anything is broken")
     with watching.watch(scene.plan, what.post, scene.authority(what.post), host.CLIENT_S) as client:
         at, broken = datetime.datetime.now(tz=datetime.UTC), time.monotonic()
         with contextlib.ExitStack() as repair:
@@ -78,7 +78,7 @@ def drill(scene: Scene, name: str | None, fault: Fault, *, twice: bool) -> Resul
             repaired = time.monotonic()
         for node in what.nodes:
             scene.await_commands(node)
-        host.await_everything(scene, "after the repair")
+        scene.await_whole(list(scene.plan.node_by_name), "after the repair")
         whole = time.monotonic()
         time.sleep(LINGER_S)
         seen = client.end()

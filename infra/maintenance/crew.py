@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
-from infra.maintenance import groups, on_node, steps
+from infra.maintenance import groups, on_node, steps, switchover
 from infra.maintenance.steps import Drain, HandOver, Step, SwitchOver, backends_of
-from infra.operations import switchover
 from infra.operations.shell import python
 from infra.operations.virsh import Hypervisor
 from infra.operations.waiting import await_until
@@ -35,8 +34,6 @@ STOP_S = 300.0
 """How long machines may take to shut down: a database writes down what it has (its unit has 120 s)."""
 BOOT_S = 600.0
 """An emulated machine takes one to three minutes to its services."""
-WHOLE_S = 600.0
-"""How long machines that run commands may take until they serve and their copies are complete."""
 POLL_S = 1.0
 NO_BACKEND = "No such backend."
 
@@ -116,7 +113,9 @@ class Crew:
             self.progress(str(step))
             match step:
                 case SwitchOver():
-                    switchover.switchover(self.machines, step.cluster, step.after, wait=self.wait, clock=self.clock)
+                    switchover.switchover(
+                        self.plan, self.machines, step.cluster, step.after, wait=self.wait, clock=self.clock
+                    )
                 case Drain():
                     self.drain(step)
                 case HandOver():
@@ -157,12 +156,8 @@ class Crew:
     def await_whole(self, nodes: Collection[str]) -> None:
         """Wait until everything about ``nodes`` is whole; OperationError that names what is missing."""
         self.progress(f"waiting until {', '.join(nodes)} are whole")
-        end = self.clock() + WHOLE_S
-        while findings := self.look(nodes).findings:
-            if self.clock() > end:
-                listed = "\n".join(f"  {finding}" for finding in findings)
-                raise OperationError(f"not whole after {WHOLE_S:g} s:\n{listed}")
-            self.wait(POLL_S)  # a machine far away sends no event
+        asked = [q for q in self._questions if q.node in nodes]
+        look.await_whole(self.plan, self.machines, asked, wait=self.wait, clock=self.clock)
 
     def drain(self, step: Drain) -> None:
         """Have no more requests sent to an application, and wait within a bound until those under way have ended."""

@@ -43,6 +43,8 @@ class Server:
     unguarded: bool
     """Whether its watchdog does not work."""
     standbys: Mapping[str, Behind]
+    chosen: bool = False
+    """Whether it may take over, as the voters know it: Patroni notes there who has every write."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,11 @@ class ClusterStatus:
         """The servers that take writes: one, when all is well."""
         return tuple(member.node for member in self.members if member.role == "primary")
 
+    @property
+    def timeline(self) -> int:
+        """The newest timeline of its servers: each promotion begins another one. 0 when nobody tells."""
+        return max((member.timeline for member in self.members if member.timeline is not None), default=0)
+
 
 def server(said: Mapping[str, Any] | None) -> Server | None:
     """Return what the answer of `infra.status.on_node.server` means."""
@@ -97,6 +104,7 @@ def server(said: Mapping[str, Any] | None) -> Server | None:
         timeline=said.get("timeline"),
         paused=bool(said.get("pause")),
         unguarded=bool(said.get("watchdog_failed")),
+        chosen=bool(said.get("sync_standby")),
         standbys={
             name: Behind(
                 state=one["state"],
@@ -153,7 +161,7 @@ def _member(node: str, said: Server | None, behind: Behind | None) -> Member:
     if said is None:
         return Member(node=node, role="silent", state="", timeline=None, behind=None)
     role: Role = "primary" if said.primary else "replica"
-    if not said.primary and behind is not None and behind.synchronous:
+    if not said.primary and said.chosen and behind is not None and behind.synchronous:
         role = "synchronous standby"
     return Member(
         node=node, role=role, state=said.state, timeline=said.timeline, behind=None if said.primary else behind
@@ -177,9 +185,10 @@ def _of_member(member: Member, primaries: Sequence[str]) -> Iterator[Fault]:
                 nodes=(member.node,),
             )
         else:
-            yield Fault(
-                text=f"{member.node}: commits do not wait for it, so it may not have every write", nodes=(member.node,)
-            )
+            why = "commits do not wait for it, so it may not have every write"
+            if member.behind.synchronous:
+                why = "has every write, and the voters do not know that yet: it would not take over"
+            yield Fault(text=f"{member.node}: {why}", nodes=(member.node,))
 
 
 def _copying(member: Member) -> str:

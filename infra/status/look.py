@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent import futures
 from ipaddress import IPv4Address
 from typing import Any, Protocol
@@ -15,13 +16,20 @@ from infra.operations.shell import python
 from infra.plan.model import Plan
 from infra.process import Completed
 from infra.status import database, model, on_node
+from infra.status.database import ClusterStatus
 from infra.status.model import Answer, Asked, Behind, Status
 from network import flows
+from network.errors import OperationError
+from network.model import Cluster
 from network.ports import PortRange
 
 PROGRAM = pathlib.Path(on_node.__file__)
 LIMIT_S = 45.0
 AT_ONCE = 16
+LOOK_S = 1.0
+WHOLE_S = 600.0
+"""How long machines that run commands may take until they serve and their copies are complete: an emulated database
+that is cloned anew takes minutes."""
 
 
 class Machines(Protocol):
@@ -42,6 +50,32 @@ def look(plan: Plan, shell: Machines, questions: Sequence[Asked]) -> Status:
         answers = list(pool.map(lambda question: _ask(shell, question), questions))
     found: Mapping[str, Answer | None] = dict(zip((q.node for q in questions), answers, strict=True))
     return model.judge(plan.network, questions, found)
+
+
+def await_whole(
+    plan: Plan,
+    shell: Machines,
+    questions: Sequence[Asked],
+    what: str = "not whole",
+    *,
+    wait: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Status:
+    """Wait until everything that is asked is whole; OperationError that says ``what`` and names what is missing."""
+    end = clock() + WHOLE_S
+    while (found := look(plan, shell, questions)).findings:
+        if clock() > end:
+            listed = "\n".join(f"  {finding}" for finding in found.findings)
+            raise OperationError(f"{what} after {WHOLE_S:g} s:\n{listed}")
+        wait(LOOK_S)  # a machine far away sends no event
+    return found
+
+
+def replicated(plan: Plan, shell: Machines, which: Cluster) -> ClusterStatus:
+    """Return what the servers and voters of one replicated database answer now."""
+    part = {*which.databases, *which.voters}
+    asked = [question for question in model.asked(plan.network, {}) if question.node in part]
+    return next(found for found in look(plan, shell, asked).clusters if found.name == which.server_name)
 
 
 def _ask(shell: Machines, question: Asked) -> Answer | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.operations import switchover
+from infra.maintenance import switchover
 from infra.process import Completed
 from infra.status import look
 from infra.status.database import ClusterStatus
@@ -151,7 +151,7 @@ class Shell:
 
 def test_switchover(running: Place, writer: Writer) -> None:
     before, begun = running.primary(), time.monotonic()
-    done = switchover.switchover(Shell(running), running.cluster)
+    done = switchover.switchover(planned()[0], Shell(running), running.cluster)
     assert (done.before, done.after) == (before.node, running.other(before).node)
     assert running.primary() is running.other(before)
     judge(running, writer, begun, timers.switchover_s(TIMERS))

@@ -14,7 +14,7 @@ import time
 
 import psycopg2
 
-LIMIT_S = 300.0
+LIMIT_S = 900.0
 CONFIG = pathlib.Path("/etc/kumiai/application/juki.json")
 
 

@@ -6,6 +6,7 @@ The client is a writer behind a load balancer, without the application and the g
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pathlib
 import shutil
 import threading
@@ -23,6 +24,8 @@ from infra.drills.scene import Scene
 from infra.hosts import access
 from infra.operations import shell as shells
 from infra.plan.model import Plan
+from infra.status import look
+from infra.status.model import Status
 from tests.database.place import Machine, Place, missing, place, planned
 from tests.database.test_replicated import BUSY_S, roles
 
@@ -80,8 +83,10 @@ class Playground(Scene):
     def authority(self, post: watching.Post) -> str:
         return ""
 
-    def await_whole(self, nodes: Collection[str], when: str) -> None:
-        """Leave it to the drill's own look at the database."""
+    def await_whole(self, nodes: Collection[str], when: str) -> Status:
+        """Wait for everything but the services, which here no systemd has."""
+        asked = [dataclasses.replace(one, units=()) for one in look.questions(self.plan, nodes)]
+        return look.await_whole(self.plan, self.shell, asked, when)
 
     def await_commands(self, node: str) -> None:
         """Do what a machine does that was reset by its watchdog: start again."""

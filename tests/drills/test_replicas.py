@@ -1,99 +1,28 @@
-"""What is missing to a whole replicated database, and how it is asked."""
+"""What breaks of a replicated database, and what is promised of that."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-
 import pytest
 
-from infra.drills import database, replicas
+from infra.drills import database
 from infra.drills.faults import Fault
-from infra.drills.replicas import Replicas, Server
-from infra.process import Completed
+from infra.status.database import ClusterStatus, Member
 from network import timers
-from network.errors import InputError, OperationError
+from network.errors import InputError
 from tests.database.place import planned
 
 PLAN, _, CLUSTER = planned()
 ONE, TWO = CLUSTER.databases
-PRIMARY = Server(node=ONE, role="Leader", state="running", timeline=4, lag_mib=None)
-STANDBY = Server(node=TWO, role="Sync Standby", state="streaming", timeline=4, lag_mib=0)
-WHOLE = Replicas(cluster=CLUSTER, servers=(PRIMARY, STANDBY), votes=frozenset(CLUSTER.voters))
-
-
-def test_a_primary_a_standby_that_commits_wait_for_and_three_votes_are_whole() -> None:
-    assert WHOLE.missing() == []
-    assert WHOLE.timelines == (4,)
-
-
-@pytest.mark.parametrize(
-    ("standby", "said"),
-    [
-        ({"role": "Replica"}, f"{TWO}: Replica, commits do not wait for it"),
-        ({"state": "starting"}, f"{TWO}: Sync Standby, starting"),
-        ({"lag_mib": 3}, f"{TWO}: lag 3 MiB"),
-        ({"lag_mib": None}, f"{TWO}: lag unknown"),
-        ({"timeline": 3}, "servers on different timelines: 3, 4"),
-    ],
+WHOLE = ClusterStatus(
+    name="juki-database",
+    members=(
+        Member(node=ONE, role="primary", state="running", timeline=4, behind=None),
+        Member(node=TWO, role="synchronous standby", state="running", timeline=4, behind=None),
+    ),
+    votes={},
+    sends={},
+    faults=(),
 )
-def test_every_gap_is_named(standby: dict[str, object], said: str) -> None:
-    found = dataclasses.replace(WHOLE, servers=(PRIMARY, dataclasses.replace(STANDBY, **standby)))  # type: ignore[arg-type]
-    assert found.missing() == [said]
-
-
-def test_a_lost_server_and_a_lost_vote_are_named() -> None:
-    found = dataclasses.replace(WHOLE, servers=(PRIMARY,), votes=frozenset(CLUSTER.voters[:2]))
-    assert found.missing() == [f"{TWO}: not among the servers", f"{CLUSTER.voters[2]}: no vote"]
-    assert dataclasses.replace(WHOLE, servers=()).missing()[0] == f"{ONE}: not among the servers"
-
-
-class Pretended:
-    """Machines of which the first one is silent."""
-
-    def __init__(self, learner: bool = False) -> None:
-        self.learner = learner
-
-    def argv(self, node: str, *command: str) -> tuple[str, ...]:
-        return (node, *command)
-
-    def probe(self, node: str, *command: str, stdin: str | None = None, timeout_s: float = 60) -> Completed:
-        if node == ONE:
-            return Completed(argv=command, returncode=255, stdout="", stderr="no route")
-        if "patronictl" in command:
-            rows = [
-                {"Cluster": "juki", "Member": ONE, "Host": "x", "Role": "Leader", "State": "running", "TL": 7},
-                {"Cluster": "juki", "Member": TWO, "Role": "Sync Standby", "State": "streaming", "TL": 7,
-                 "Lag in MB": 0},
-            ]  # fmt: skip
-            return Completed(argv=command, returncode=0, stdout=json.dumps(rows), stderr="")
-        addresses = [PLAN.network.node_by_name[n].interface(CLUSTER.segment).address.ip for n in CLUSTER.voters]
-        urls = [f"https://{address}:2379" for address in addresses]
-        if "member" in command:
-            members = [{"ID": n, "clientURLs": [url]} for n, url in enumerate(urls)]
-            members[2] |= {"isLearner": True} if self.learner else {}
-            return Completed(argv=command, returncode=0, stdout=json.dumps({"members": members}), stderr="")
-        health = [{"endpoint": url, "health": n != 0, "took": "1ms"} for n, url in enumerate(urls)]
-        return Completed(argv=command, returncode=1, stdout=json.dumps(health), stderr="unhealthy cluster")
-
-
-def test_the_next_one_is_asked_when_one_is_silent() -> None:
-    found = replicas.look(Pretended(), PLAN.network, CLUSTER)
-    assert found.primary is not None
-    assert (found.primary.node, found.timelines) == (ONE, (7,))
-    assert found.missing() == [f"{ONE}: no vote"], "it is a member, and does not answer"
-
-
-def test_a_learner_has_no_vote() -> None:
-    assert replicas.look(Pretended(learner=True), PLAN.network, CLUSTER).votes == {CLUSTER.voters[1]}
-
-
-def test_what_stays_away_is_named_in_the_end() -> None:
-    moments = iter((0.0, 1.0, replicas.WHOLE_S + 1))
-    with pytest.raises(OperationError, match=f"juki-database is not whole before, after 600 s: {ONE}: no vote"):
-        replicas.await_whole(
-            Pretended(), PLAN.network, CLUSTER, "before", clock=lambda: next(moments), wait=lambda seconds: None
-        )
 
 
 @pytest.mark.parametrize(

@@ -127,18 +127,12 @@ class World:
                 self._power_off(node)
             case ("systemctl", verb, *_, unit):
                 self._unit(node, verb, unit)
-            case ("runuser", *_, "list", "--format", "json", _):
-                said = json.dumps([{"Member": name, "Role": role} for name, role in self._roles().items()])
             case ("runuser", *_, "--candidate", after, "--force", _):
                 self.log.append(f"switch over to {after}")
                 self.primary = after
             case _:
                 raise AssertionError(f"{node}: unknown command {command}")
         return Completed(argv=command, returncode=0, stdout=said, stderr="")
-
-    def _roles(self) -> Mapping[str, str]:
-        standby = "Replica" if self.behind else "Sync Standby"
-        return {n: "Leader" if n == self.primary else standby for n in ("juki-db1", "juki-db2") if n in self.up}
 
     def _power_off(self, node: str) -> None:
         self.log.append(f"shut down {node}")
@@ -210,6 +204,7 @@ class World:
         standbys = {other: copies} if primary and other in self.up else {}
         return {
             "state": "running", "role": "primary" if primary else "replica", "timeline": 1, "standbys": standbys,
+            "sync_standby": not primary and not self.behind,
         }  # fmt: skip
 
     @staticmethod

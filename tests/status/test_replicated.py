@@ -20,7 +20,7 @@ STANDBY = Behind(state="streaming", synchronous=True, bytes=0, seconds=0.0)
 PRIMARY = Server(
     state="running", primary=True, timeline=3, paused=False, unguarded=False, standbys={"juki-db2": STANDBY}
 )
-SECOND = Server(state="running", primary=False, timeline=3, paused=False, unguarded=False, standbys={})
+SECOND = Server(state="running", primary=False, timeline=3, paused=False, unguarded=False, standbys={}, chosen=True)
 VOTE = Voter(healthy=True, leads=False, learner=False, members=VOTERS)
 SERVERS: dict[str, Server | None] = {"juki-db1": PRIMARY, "juki-db2": SECOND}
 VOTES: dict[str, Voter | None] = {
@@ -39,7 +39,7 @@ def test_all_is_whole() -> None:
     assert {member.node: member.role for member in found.members} == {
         "juki-db1": "primary", "juki-db2": "synchronous standby",
     }  # fmt: skip
-    assert found.primaries == ("juki-db1",)
+    assert (found.primaries, found.timeline) == (("juki-db1",), 3)
 
 
 def with_standby(**changed: object) -> dict[str, Server | None]:
@@ -59,6 +59,8 @@ def with_standby(**changed: object) -> dict[str, Server | None]:
          "juki-db2: does not copy juki-db1 (running)"),
         (with_standby(state="catchup", synchronous=False), "juki-db2: does not copy juki-db1 (catchup)"),
         (with_standby(synchronous=False), "juki-db2: commits do not wait for it, so it may not have every write"),
+        ({**SERVERS, "juki-db2": dataclasses.replace(SECOND, chosen=False)},
+         "juki-db2: has every write, and the voters do not know that yet: it would not take over"),
         ({**SERVERS, "juki-db2": dataclasses.replace(SECOND, timeline=2)},
          "juki-database: its servers are on different timelines (juki-db1 3, juki-db2 2)"),
         ({**SERVERS, "juki-db2": dataclasses.replace(SECOND, paused=True)},
@@ -195,6 +197,8 @@ def test_what_the_program_on_a_machine_says_is_understood() -> None:
     assert found.sends_to("juki-database") == ("juki-db1",)
     newer = look.answer("juki-db1", {**said, "server": {**patroni, "role": "primary"}})
     assert newer.server == PRIMARY
+    standby = {"state": "running", "role": "replica", "timeline": 3, "sync_standby": True}
+    assert look.answer("juki-db2", {**said, "server": standby}).server == SECOND
     crashed = look.answer("juki-db1", {**said, "server": {"state": "crashed", "role": "primary"}, "voter": None})
     assert crashed.server is not None
     assert not crashed.server.primary

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
+from infra.plan.model import Plan
+from infra.process import Completed
+from infra.status import look
+from infra.status.database import Role
 from network.errors import InputError, OperationError
 from network.model import Cluster, NetworkPlan
 
 LIMIT_S = 120.0
 """How long until primary and standby have to be whole again; a handover itself takes seconds."""
-LEADER, STANDBY = "Leader", "Sync Standby"
+PRIMARY: Role = "primary"
+STANDBY: Role = "synchronous standby"
 CTL = ("runuser", "-u", "postgres", "--", "patronictl", "-c", "/etc/kumiai/database/patroni.yml")
 """patronictl (Patroni 3 and 4)."""
 
@@ -23,6 +27,9 @@ class Machines(Protocol):
 
     def run(self, node: str, *command: str, stdin: str | None = None, timeout_s: float = 60) -> str:
         """Return the command's stdout; OperationError when it fails or the node does not answer."""
+
+    def probe(self, node: str, *command: str, stdin: str | None = None, timeout_s: float = 60) -> Completed:
+        """Return how the command ended."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +52,7 @@ def find(network: NetworkPlan, name: str) -> Cluster:
 
 
 def switchover(
+    plan: Plan,
     machines: Machines,
     cluster: Cluster,
     to: str | None = None,
@@ -58,8 +66,8 @@ def switchover(
     """
     if to is not None and to not in cluster.databases:
         raise InputError(f"{to}: no database node of {cluster.name}; they are {', '.join(cluster.databases)}")
-    roles = _roles(machines, cluster)
-    before = next((node for node, role in roles.items() if role == LEADER), None)
+    roles = _roles(plan, machines, cluster)
+    before = next((node for node, role in roles.items() if role == PRIMARY), None)
     ready = [node for node, role in roles.items() if role == STANDBY]
     if before is None:
         raise OperationError(f"{cluster.server_name}: no primary; a handover needs one, see `kumiai status`")
@@ -74,12 +82,8 @@ def switchover(
     said = machines.run(before, *CTL, "switchover", "--candidate", after, "--force", cluster.name, timeout_s=LIMIT_S)
     end = clock() + LIMIT_S
     while True:
-        try:
-            roles = _roles(machines, cluster)
-        except OperationError as error:
-            said = str(error)
-            roles = {}
-        if roles.get(after) == LEADER and STANDBY in roles.values():
+        roles = _roles(plan, machines, cluster)
+        if roles.get(after) == PRIMARY and STANDBY in roles.values():
             return Switched(cluster=cluster.name, before=before, after=after)
         if clock() > end:
             last = (said.strip().splitlines() or ["Patroni gave no reason"])[0]
@@ -87,13 +91,6 @@ def switchover(
         wait(1.0)
 
 
-def _roles(machines: Machines, cluster: Cluster) -> Mapping[str, str]:
-    """Return node → role as the first database node that answers knows it."""
-    failure: OperationError | None = None
-    for node in cluster.databases:
-        try:
-            listed = json.loads(machines.run(node, *CTL, "list", "--format", "json", cluster.name))
-            return {entry["Member"]: entry["Role"] for entry in listed}
-        except OperationError as error:
-            failure = error
-    raise failure or OperationError(f"{cluster.server_name}: has no database nodes")
+def _roles(plan: Plan, machines: Machines, cluster: Cluster) -> dict[str, Role]:
+    """Return node → role, as the servers say it themselves."""
+    return {member.node: member.role for member in look.replicated(plan, machines, cluster).members}
