@@ -12,6 +12,8 @@ from network.model import Cluster
 Role = Literal["primary", "synchronous standby", "replica", "silent"]
 PRIMARY = ("primary", "master")
 """What Patroni calls the primary: since version 4, and before."""
+ROOM = 0.1
+"""The free share of a data volume below which a person is told: nobody takes over when a disk is merely full."""
 SYNCHRONOUS = ("sync", "quorum")
 """What PostgreSQL calls a standby that commits wait for (``pg_stat_replication.sync_state``)."""
 
@@ -43,6 +45,8 @@ class Server:
     unguarded: bool
     """Whether its watchdog does not work."""
     standbys: Mapping[str, Behind]
+    room: float = 1.0
+    """The free share of its data volume, 0 to 1."""
     chosen: bool = False
     """Whether it may take over, as the voters know it: Patroni notes there who has every write."""
 
@@ -104,6 +108,7 @@ def server(said: Mapping[str, Any] | None) -> Server | None:
         timeline=said.get("timeline"),
         paused=bool(said.get("pause")),
         unguarded=bool(said.get("watchdog_failed")),
+        room=float(said.get("room", 1.0)),
         chosen=bool(said.get("sync_standby")),
         standbys={
             name: Behind(
@@ -200,6 +205,10 @@ def _of_server(node: str, said: Server) -> Iterator[Fault]:
         yield Fault(text=f"{node}: Patroni is paused: nobody takes over; `patronictl resume` ends that")
     if said.unguarded:
         yield Fault(text=f"{node}: its watchdog does not work", nodes=(node,))
+
+    if said.room < ROOM:
+        text = f"{node}: {said.room:.0%} of its data volume are free; it takes no writes when it is full"
+        yield Fault(text=text, nodes=(node,))
 
 
 def _of_timelines(cluster: Cluster, members: Sequence[Member]) -> Iterator[Fault]:

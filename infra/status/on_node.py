@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -19,6 +20,8 @@ LIMIT_S = 20
 ANSWER_S = 5
 """How long a program on this machine may take to answer."""
 HAPROXY = "/run/haproxy/admin.sock"
+DATA = "/srv"
+"""Where a machine's data volume is mounted."""
 PROGRAMS = "/usr/lib/postgresql/*/bin/psql"
 SERVER = "2"
 """What a line of HAProxy's statistics is about: 0 and 1 are front and back ends."""
@@ -95,11 +98,16 @@ def get(asked: Asked, path: str, body: bytes | None = None) -> Document:
 
 
 def server(asked: Asked) -> Document | None:
-    """Return what Patroni says of its PostgreSQL, and what a primary says of its standbys; None without an answer."""
+    """Return what Patroni says of its PostgreSQL, what a primary says of its standbys, and the free share of the disk.
+
+    None without an answer.
+    """
     try:
         found = get(asked, "/patroni")
     except (OSError, ValueError):
         return None
+    room = os.statvfs(DATA)
+    found["room"] = room.f_bavail / room.f_blocks
     for program in sorted(glob.glob(PROGRAMS))[-1:]:
         rows = said("runuser", "-u", "postgres", "--", program, "-AtqX", "-h", "/run/postgresql", "-c", STANDBYS)
         found["standbys"] = json.loads(rows.strip() or "null") or {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,14 @@ class Pretended:
             "state": "running", "role": "primary" if role == PRIMARY else "replica", "timeline": 1,
             "standbys": standbys if role == PRIMARY else {}, "sync_standby": role == STANDBY,
         }  # fmt: skip
-        said = {"units": {}, "held": [], "sessions": {}, "backends": {}, "server": server, "voter": None}
+        said: dict[str, Any] = {
+            "units": {},
+            "held": [],
+            "sessions": {},
+            "backends": {},
+            "server": server,
+            "voter": None,
+        }
         return Completed(argv=command, returncode=0, stdout=json.dumps(said), stderr="")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from infra.process import Completed
-from infra.status import look
+from infra.status import look, model
+from infra.status.model import Asked
 from network.errors import OperationError
 from tests.configure import replicated
 
@@ -37,7 +39,7 @@ class Pretended:
             "status": {"header": {"member_id": node}, "leader": first},
             "members": {"members": [{"name": name} for name in CLUSTER.voters]},
         }
-        said = {
+        said: dict[str, Any] = {
             "units": {}, "held": [], "sessions": {}, "server": server if orders["server"] else None,
             "backends": {CLUSTER.server_name: {first: {"status": "UP", "sessions": 1}},
                          "juki": {name: {"status": "UP", "sessions": 1} for name in ("juki-ap1", "juki-ap2")}},
@@ -46,9 +48,9 @@ class Pretended:
         return Completed(argv=command, returncode=0, stdout=json.dumps(said), stderr="")
 
 
-def questions() -> list[look.Asked]:
+def questions() -> list[Asked]:
     part = {*CLUSTER.databases, *CLUSTER.voters}
-    return [question for question in look.model.asked(PLAN.network, {}) if question.node in part]
+    return [question for question in model.asked(PLAN.network, {}) if question.node in part]
 
 
 def test_it_is_waited_for_what_is_not_whole_yet() -> None:

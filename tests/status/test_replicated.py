@@ -65,6 +65,8 @@ def with_standby(**changed: object) -> dict[str, Server | None]:
          "juki-database: its servers are on different timelines (juki-db1 3, juki-db2 2)"),
         ({**SERVERS, "juki-db2": dataclasses.replace(SECOND, paused=True)},
          "juki-db2: Patroni is paused: nobody takes over; `patronictl resume` ends that"),
+        ({**SERVERS, "juki-db1": dataclasses.replace(PRIMARY, room=0.04)},
+         "juki-db1: 4% of its data volume are free; it takes no writes when it is full"),
         ({**SERVERS, "juki-db2": dataclasses.replace(SECOND, unguarded=True)}, "juki-db2: its watchdog does not work"),
     ],
 )  # fmt: skip
@@ -95,6 +97,11 @@ def test_an_application_that_is_sent_elsewhere_is_found() -> None:
     assert found == ("juki-ap2: sends juki-database to nobody, the primary is juki-db1",)
     found = words(database.judge(CLUSTER, SERVERS, VOTES, {"juki-ap1": ("juki-db2",)}))
     assert found == ("juki-ap1: sends juki-database to juki-db2, the primary is juki-db1",)
+
+
+def test_a_tenth_of_free_room_is_enough() -> None:
+    servers: dict[str, Server | None] = {**SERVERS, "juki-db1": dataclasses.replace(PRIMARY, room=0.1)}
+    assert database.judge(CLUSTER, servers, VOTES, SENDS).faults == ()
 
 
 def test_how_far_a_standby_is_behind() -> None:
@@ -197,6 +204,9 @@ def test_what_the_program_on_a_machine_says_is_understood() -> None:
     assert found.sends_to("juki-database") == ("juki-db1",)
     newer = look.answer("juki-db1", {**said, "server": {**patroni, "role": "primary"}})
     assert newer.server == PRIMARY
+    full = look.answer("juki-db1", {**said, "server": {**patroni, "room": 0.05}})
+    assert full.server is not None
+    assert full.server.room == 0.05
     standby = {"state": "running", "role": "replica", "timeline": 3, "sync_standby": True}
     assert look.answer("juki-db2", {**said, "server": standby}).server == SECOND
     crashed = look.answer("juki-db1", {**said, "server": {"state": "crashed", "role": "primary"}, "voter": None})
