@@ -6,7 +6,6 @@ The client is a writer behind a load balancer, without the application and the g
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import pathlib
 import shutil
 import threading
@@ -26,7 +25,7 @@ from infra.operations import shell as shells
 from infra.plan.model import Plan
 from infra.status import look
 from infra.status.model import Status
-from tests.database.place import Machine, Place, missing, place, planned
+from tests.database.place import Machine, Place, missing, place, planned, until
 from tests.database.test_replicated import BUSY_S, roles
 
 pytestmark = [
@@ -84,9 +83,14 @@ class Playground(Scene):
         return ""
 
     def await_whole(self, nodes: Collection[str], when: str) -> Status:
-        """Wait for everything but the services, which here no systemd has."""
-        asked = [dataclasses.replace(one, units=()) for one in look.questions(self.plan, nodes)]
-        return look.await_whole(self.plan, self.shell, asked, when)
+        """Wait for the database alone: here there are no services of systemd, no application and no address of it."""
+        asked = look.questions(self.plan, nodes)
+
+        def whole() -> Status | None:
+            found = look.look(self.plan, self.shell, asked)
+            return None if any(cluster.faults for cluster in found.clusters) else found
+
+        return until(whole, when, look.WHOLE_S)
 
     def await_commands(self, node: str) -> None:
         """Do what a machine does that was reset by its watchdog: start again."""
