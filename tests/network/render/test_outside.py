@@ -187,6 +187,9 @@ def test_the_internet_is_behind_each_members_own_line_and_offices_are_nearer(int
         assert out(internet_gateway, line, visit) == [inside]
         back = Packet(source=vip(f"koho-{member}"), target=offices[member], source_port=443, port=5007, flags=SYN_ACK)
         assert out(internet_gateway, inside, back) == [line]
+    for known in (offices["m1"], JUKI_NET[5], LGWAN[79]):
+        named = Packet(source=own("koho-m1-ap1"), target=known, source_port=5011)
+        assert out(internet_gateway, "dc1-m1-internet", named) == [], "who has a name is no part of the Internet"
     crossed = Packet(source=own("koho-m1-ap1"), target=offices["m2"], source_port=5008)
     assert out(internet_gateway, "dc1-m1-internet", crossed) == [], "another member's office is no part of the Internet"
 
