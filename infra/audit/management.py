@@ -88,6 +88,7 @@ def reached(
     itself.
     """
     found: dict[str, tuple[str, ...]] = {}
+    waiting: collections.deque[tuple[str, bool, bool, tuple[str, ...]]]
     waiting = collections.deque([(host, isolated, False, (host,))])
     seen: set[str] = set()
     while waiting:
