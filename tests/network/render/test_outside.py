@@ -208,6 +208,19 @@ def test_connections_outside_are_known_to_the_program_that_ends_closed_ones(gate
     gateway.start_rules(files()[GATEWAY][RULES], files()[GATEWAY][UNIT])
 
 
+@needs_root
+def test_a_connection_to_somebody_who_got_a_name_is_ended(internet_gateway: Machine) -> None:
+    somewhere = IPv4Address("9.9.9.9")
+    internet_gateway.sh("conntrack", "-F")
+    asked = Packet(source=own("koho-m1-ap1"), target=somewhere, source_port=5012)
+    assert out(internet_gateway, "dc1-m1-internet", asked)
+    assert internet_gateway.sh(sys.executable, str(FORGET)).startswith("0 of 1 connections")
+    card = internet_gateway.node.interface("m1-net-internet").name
+    internet_gateway.sh("nft", "add", "element", "inet", "kumiai", "named_targets", f'{{ "{card}" . {somewhere} }}')
+    assert internet_gateway.sh(sys.executable, str(FORGET)).startswith("1 of 1 connections")
+    internet_gateway.start_rules(files()[INTERNET_GATEWAY][RULES], files()[INTERNET_GATEWAY][UNIT])
+
+
 def test_hosts_let_in_what_comes_from_outside_and_know_the_way_back() -> None:
     rules = files()["zaimu-m2-ap1"][RULES]
     assert f". {LGWAN} . {vip('zaimu-m2')} . 8443" in rules
