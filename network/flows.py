@@ -12,6 +12,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import ipaddress
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
@@ -62,6 +63,8 @@ class Accept:
     """Where it comes from, such as ``office:nishiki/mynumber -> service:juki``."""
     until: int = 0
     """Seconds since 1970 (UTC) from which on it is closed; 0: open as long as it is planned."""
+    public: bool = False
+    """Whether one end is the public Internet: whoever is none of :func:`named`."""
     seen: IPv4Network | None = dataclasses.field(default=None, compare=False)
     """What the target sees of ``source`` where a gateway translates it; follows from source and segment."""
 
@@ -74,6 +77,20 @@ class Accept:
     def crosses(self) -> bool:
         """Whether a gateway has to pass it on."""
         return self.source_segment != self.target_segment
+
+
+def named(network: NetworkPlan) -> tuple[IPv4Network, ...]:
+    """Return the addresses of all that the plan knows by name, sorted: offices, the cloud and systems outside.
+
+    They are no part of the public Internet, although the same lines lead to some of them. By default nothing is
+    open to them, and what is has its own flow with its own condition.
+    """
+    public = f"external:{endpoints.INTERNET}"
+    every = [prefix for one in network.outsides if one.name == public for prefix in one.prefixes]
+    known = {prefix for lan in network.offices for prefix in lan.prefixes}
+    known |= {prefix for segment in network.segments for prefix in segment.prefixes}
+    known |= {prefix for one in network.outsides if one.name != public for prefix in one.prefixes}
+    return tuple(ipaddress.collapse_addresses(p for p in known if not any(whole.subnet_of(p) for whole in every)))
 
 
 Place = tuple[str, IPv4Network]
@@ -260,6 +277,8 @@ class _Resolver:
         label = f"{flow.source} -> {flow.target}"
         if not flow.allow:
             raise RenderError(f"flow {label}: allows no port")
+        ends = endpoints.parse(flow.source), endpoints.parse(flow.target)
+        public = any(isinstance(end, endpoints.ExternalEnd) and end.public_internet for end in ends)
         found = [
             Accept(
                 source_segment=here,
@@ -269,6 +288,7 @@ class _Resolver:
                 ports=allowed,
                 flow=label,
                 until=int(flow.until.timestamp()) if flow.until else 0,
+                public=public,
                 seen=self._seen(here, prefix) if here != there else None,
             )
             for source, target in self._pairs(flow, label)

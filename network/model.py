@@ -55,6 +55,8 @@ class Interface:
     """Name inside the node, at most 15 characters."""
     mac: str
     addresses: tuple[IPv4Interface, ...]
+    isolated: bool
+    """Whether its port on the bridge reaches only ports that are not isolated: so on the management segment."""
 
     @property
     def address(self) -> IPv4Interface:

@@ -77,7 +77,7 @@ def shape(machine: Machine, listing: str, allowed: Iterable[Allowed]) -> Shape |
             (one.protocol, one.ports, one.each_packet, one.crosses, one.receiver == machine.name),
             (on.get(one.target_segment), tuple(on.get(segment) for segment in one.source_segments)),
             (span(one.target), span(one.asked)),
-            (*map(span, one.sources), None, *map(span, one.seen)),
+            (*map(span, one.sources), None, *map(span, one.seen), None, *map(span, one.apart)),
         )
         for one in allowed
     ]

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 
-from infra.audit import declared, expected, machines, packets, pairs, standing
+from infra.audit import declared, expected, machines, management, packets, pairs, standing
 from infra.audit.controls import Facts, controls
 from infra.audit.declared import Declared
 from infra.audit.model import (
@@ -57,6 +57,7 @@ def audit_declared(plan: Plan, models: Mapping[str, zones.SecurityModel]) -> Aud
         *_expired(plan),
         *_unresolved(allowed, "declared"),
         *(_card(one.node, one.place, one.why) for one in standing.misplaced(plan.network)),
+        *management.planned(plan.network),
         *_ambiguous(topology),
     ]
     classes = packets.count_boxes(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
@@ -51,6 +52,9 @@ class Allowed:
     """The senders as the receiver sees them, where a gateway translates them."""
     asked: IPv4Network | None = None
     """The target as the sender sees it, where it lies behind a line and a gateway translates it."""
+    apart: tuple[IPv4Network, ...] = ()
+    """Addresses of the end that lies outside which are not meant: the public Internet is whoever the plan does not know
+    by name. Gateways tell them apart; the receiver need not."""
     receiver: str | None = None
     """Name of the machine, where there is no target."""
     each_packet: bool = False
@@ -188,6 +192,8 @@ class _Reader:
     def _of(self, flow: Flow) -> Iterator[Allowed]:
         """Return what ``flow`` opens: for all that it names, or for nobody."""
         known = reference(flow)
+        ends = endpoints.parse(flow.source), endpoints.parse(flow.target)
+        public = any(isinstance(end, endpoints.ExternalEnd) and end.public_internet for end in ends)
         try:
             if not flow.allow:
                 raise _NoWayError("it allows no port")
@@ -208,9 +214,22 @@ class _Reader:
                 target=one.target,
                 seen=self._seen(one.source_segments, one.sources),
                 asked=self._asked(one),
+                apart=self._named if public else (),
                 protocol=PROTOCOLS[allow.protocol],
                 ports=_span(allow),
             )
+
+    @functools.cached_property
+    def _named(self) -> tuple[IPv4Network, ...]:
+        """Whom the plan knows by name: offices, segments, and what else lies outside."""
+        network, internet = self._network, outsides(self._network, f"external:{endpoints.INTERNET}")
+        known = itertools.chain(
+            (prefix for lan in network.offices for prefix in lan.prefixes),
+            (prefix for segment in network.segments for prefix in segment.prefixes),
+            (p for one in network.outsides if one.name != f"external:{endpoints.INTERNET}" for p in one.prefixes),
+        )
+        whole = {prefix for prefixes in internet.values() for prefix in prefixes}
+        return tuple(sorted({prefix for prefix in known if not any(one.subnet_of(prefix) for one in whole)}))
 
     def _passes(self, one: _Joined) -> None:
         """Make sure that some gateway stands between the two sides."""

@@ -260,19 +260,25 @@ def _span(prefix: IPv4Network) -> Interval:
 
 def opened(one: Allowed, *, at_receiver: bool = False) -> Iterator[dict[int, Interval]]:
     """Yield, as boxes, the packets that open the connections of ``one``; senders may look different to the receiver."""
+    outward, apart_from = one.address is None, [_span(prefix) for prefix in one.apart]
     for source in one.seen if at_receiver and one.seen else one.sources:
-        found: dict[int, Interval] = {
-            FAMILY: (IPV4, IPV4),
-            PROTOCOL: (one.protocol, one.protocol),
-            SOURCE: _span(source),
-        }
-        if one.target is not None:
-            found[DESTINATION] = _span(one.target)
-        if one.ports is not None:
-            found[PORT] = one.ports
-        elif one.protocol == ICMP:
-            found[ICMP_TYPE] = (ECHO_REQUEST, ECHO_REQUEST)
-        yield found
+        senders = [_span(source)] if outward or at_receiver else apart(_span(source), apart_from)
+        targets: Iterable[Interval | None] = [None if one.target is None else _span(one.target)]
+        if outward and one.target is not None and apart_from:
+            targets = list(apart(_span(one.target), apart_from))
+        for sender, target in itertools.product(senders, targets):
+            found: dict[int, Interval] = {
+                FAMILY: (IPV4, IPV4),
+                PROTOCOL: (one.protocol, one.protocol),
+                SOURCE: sender,
+            }
+            if target is not None:
+                found[DESTINATION] = target
+            if one.ports is not None:
+                found[PORT] = one.ports
+            elif one.protocol == ICMP:
+                found[ICMP_TYPE] = (ECHO_REQUEST, ECHO_REQUEST)
+            yield found
 
 
 def _answered(one: Allowed, *, at_receiver: bool = False) -> Iterator[Box]:

@@ -27,6 +27,7 @@ ViolationKind = Literal[
     "flow_expired",
     "ambiguous_address",
     "misplaced_card",
+    "isolation",
     # rendered and live: rules against the model
     "not_declared",
     "ipv6",

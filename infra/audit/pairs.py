@@ -92,7 +92,10 @@ def _by_place(topology: Topology, allowed: Iterable[Allowed]) -> _Places:
     for one in allowed:
         beyond = one.crosses and one.target_segment in topology.lines
         end: object = _BEYOND if beyond else one.receiver if one.target is None else one.address
-        places[one.target_segment, end].append((one, packets.boxes(expected.opened(one))))
+        # Gateways tell the Internet from who is known by name, not the receiver.
+        places[one.target_segment, end].append(
+            (one, packets.boxes(expected.opened(one if beyond else dataclasses.replace(one, apart=()))))
+        )
     return places
 
 

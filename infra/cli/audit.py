@@ -143,8 +143,9 @@ def _earlier(stack_file: pathlib.Path, since: str, folder: pathlib.Path) -> path
 def _audit(plan: Plan, stack_file: pathlib.Path, level: str, folder: pathlib.Path | None) -> Audit:
     import datetime
 
-    from infra.audit import check
+    from infra.audit import check, management
     from infra.declaration.load import load
+    from infra.hosts import isolation
 
     if level == "declared":
         models = {member.id: member.model for member in load(stack_file).members}
@@ -153,7 +154,8 @@ def _audit(plan: Plan, stack_file: pathlib.Path, level: str, folder: pathlib.Pat
         return _live(plan, stack_file)
     if level == "probe":
         return _probe(plan, stack_file)
-    return check.audit_rules(plan, _listings(plan, folder), now=datetime.datetime.now(tz=datetime.UTC))
+    now, apart = datetime.datetime.now(tz=datetime.UTC), management.bridged(plan.network, isolation.bridges(plan))
+    return check.audit_rules(plan, _listings(plan, folder), now=now, drift=apart)
 
 
 def _live(plan: Plan, stack_file: pathlib.Path) -> Audit:

@@ -231,6 +231,7 @@ class Builder:
             name=name,
             mac=addressing.mac(self._stack, node.name, segment),
             addresses=(self._interface_address(segment, owner),),
+            isolated=name == MANAGEMENT_INTERFACE,
         )
 
     def _via(self, site: str, zone: str, member: str, segment: str) -> IPv4Address:

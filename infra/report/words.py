@@ -64,6 +64,7 @@ VIOLATIONS: Mapping[str, Text] = {
     "flow_expired": Text("期限切れの例外", "Exception past its date"),
     "ambiguous_address": Text("アドレスの重なり", "Ambiguous address"),
     "misplaced_card": Text("NICの接続先が違う", "Card on a wrong segment"),
+    "isolation": Text("管理網の分離が破れている", "The management network is not isolated"),
     "not_declared": Text("宣言にない通信が通る", "Passes and is not declared"),
     "ipv6": Text("IPv6が通る", "IPv6 passes"),
     "spoofable": Text("送信元を偽れる", "Source can be forged"),

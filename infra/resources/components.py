@@ -161,7 +161,7 @@ def cards(network: network_model.NetworkPlan, node: network_model.NetworkNode) -
         domain_xml.Card(
             mac=card.mac,
             network=names.network(network.stack, card.segment),
-            isolated=network.segment_by_name[card.segment].kind == "management",
+            isolated=card.isolated,
         )
         for card in node.interfaces
     )

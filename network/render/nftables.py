@@ -14,7 +14,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-from collections.abc import Collection, Iterable, Mapping
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import IPv4Network
 
 from network import flows, gateways, ports
@@ -103,6 +104,31 @@ class Partners:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Public:
+    """What is open to and from the public Internet, and whom the same lines lead to that is no part of it."""
+
+    sets: Sets
+    timed: tuple[Timed, ...]
+    targets: tuple[tuple[str, str], ...]
+    """Card and prefix, by which nothing leaves as if for the Internet; empty where nothing is opened to it."""
+    sources: tuple[tuple[str, str], ...]
+    """Card and prefix, by which nothing comes as if from the Internet; empty where nothing is opened from it."""
+
+    @classmethod
+    def of(cls, network: NetworkPlan, cards: Mapping[str, str], accepts: Sequence[flows.Accept]) -> Public:
+        """Return what ``accepts`` open."""
+        named = [_text(prefix) for prefix in flows.named(network)]
+        outward = sorted({cards[a.target_segment] for a in accepts if a.source.prefixlen == 32})
+        inward = sorted({cards[a.source_segment] for a in accepts if a.source.prefixlen < 32})
+        return cls(
+            sets=_sets(cards, accepts),
+            timed=timed(cards, accepts),
+            targets=tuple(itertools.product(outward, named)),
+            sources=tuple(itertools.product(inward, named)),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Translated:
     """What a gateway rewrites: card, prefix that the packet carries, prefix that it gets; each sorted."""
 
@@ -132,12 +158,15 @@ def files(resolution: flows.Resolution, node: NetworkNode) -> Mapping[str, str]:
     admitted = _sets(cards, arriving)
     if node.role == "gateway":
         passed = resolution.through(node)
+        known = [a for a in passed if not a.public]
+        public = [a for a in passed if a.public]
         return {
             RULES: lay_out(
                 "nftables_gateway.conf.j2",
                 node=node,
-                passed=_sets(cards, passed),
-                timed=timed(cards, passed),
+                passed=_sets(cards, known),
+                timed=timed(cards, known),
+                public=Public.of(resolution.network, cards, public) if public else None,
                 partners=partners(cards, passed, {p for one in resolution.network.outsides for p in one.prefixes}),
                 admitted=admitted,
                 sent=_sets(cards, (a for a in resolution.out_of(node) if not a.crosses)),

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not listings.SANDBOX, reason="user, network and 
 @functools.cache
 def plan() -> Plan:
     """Four members with a machine of their own in each of three zones."""
-    return bench.group(4)
+    return bench.group(bench.Size(members=4))
 
 
 @functools.cache

@@ -33,6 +33,7 @@ from tests.plan import factory
 ZONES = ("mynumber", "lgwan", "internet")
 MEMBERS = 100
 SERVICES_PER_ZONE = 5
+DAY = datetime.date(2026, 4, 1)
 COUNTS = (10, 100, 1000)
 RUN_S = 1.0
 ROUNDS = 5
@@ -52,19 +53,26 @@ def main() -> None:
     bench_forwarding(COUNTS)
 
 
-def large_group(members: int, services_per_zone: int = SERVICES_PER_ZONE) -> Declaration:
-    """Return ``members`` × 3 zones × services, each with a machine of its own, and two BGP lines a member."""
+def large_group(
+    members: int, services_per_zone: int = SERVICES_PER_ZONE, zones: tuple[str, ...] = ZONES, ports: int = 1
+) -> Declaration:
+    """Return ``members`` × zones × services, each with a machine of its own, and two BGP lines a member.
+
+    The ``ports`` of a service lie apart, so that each is a rule of its own.
+    """
     declared = factory.data(1)
     declared["members"], declared["lines"] = [], []
     for number in range(1, members + 1):
-        declared["members"].append(factory.member(number, ZONES))
+        declared["members"].append(factory.member(number, zones))
         for role in ("main", "backup"):
-            line = factory.line(number, role, ZONES)
-            first = len(declared["lines"]) * len(ZONES)
-            line["handoff"] = {zone: _handoff(first + index) for index, zone in enumerate(ZONES)}
+            line = factory.line(number, role, zones)
+            first = len(declared["lines"]) * len(zones)
+            line["handoff"] = {zone: _handoff(first + index) for index, zone in enumerate(zones)}
             declared["lines"].append(line)
     declared["services"] = [
-        factory.service(f"{zone}-{number}", "mixed", zone) for zone in ZONES for number in range(services_per_zone)
+        factory.service(f"{zone}-{number}", "mixed", zone, listen=[f"tcp/{443 + 2 * port}" for port in range(ports)])
+        for zone in zones
+        for number in range(services_per_zone)
     ]
     machines = members * len(declared["services"])
     declared["hosts"] = [
@@ -91,9 +99,8 @@ def _handoff(number: int) -> factory.Data:
 def bench_render(members: int) -> Mapping[str, Mapping[str, str]]:
     """Every file of every machine of a large group in one go; planning it is not part of the figure."""
     declared = large_group(members)
-    day = datetime.date(2026, 4, 1)
     begun = time.perf_counter()
-    network = builder.build("bench", declared, Lock(stack="bench"), day, clock=time.perf_counter).plan.network
+    network = builder.build("bench", declared, Lock(stack="bench"), DAY, clock=time.perf_counter).plan.network
     planned = time.perf_counter() - begun
     seconds = []
     for _ in range(ROUNDS):

@@ -36,6 +36,33 @@ def run(argv: Sequence[str], **env: str) -> Run:
     return Run(seconds=seconds, memory_mib=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 
 
+@dataclasses.dataclass(slots=True)
+class Work:
+    """What a piece of this process's own work took; filled in at its end."""
+
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    peak_mib: float = 0.0
+    """The most that was resident meanwhile, beyond what was at the beginning."""
+
+
+@contextlib.contextmanager
+def work() -> Iterator[Work]:
+    """Measure what happens in the ``with``."""
+    found = Work()
+    pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew: proc(5)
+    before, begun, cpu = _status_mib("VmRSS"), time.perf_counter(), time.process_time()
+    yield found
+    found.seconds, found.cpu_s = time.perf_counter() - begun, time.process_time() - cpu
+    found.peak_mib = _status_mib("VmHWM") - before
+
+
+def _status_mib(name: str) -> float:
+    """Return a value of proc(5)'s status of this process, which are in KiB."""
+    lines = pathlib.Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
+
+
 def median(runs: Sequence[Run]) -> float:
     """Return the median seconds."""
     return statistics.median(one.seconds for one in runs)

@@ -119,7 +119,8 @@ def _segment(  # noqa: PLR0917
 def _card(node: int, card: int, segment: Segment) -> Interface:
     address = IPv4Interface(f"{segment.prefix[2 + node]}/{segment.prefix.prefixlen}")
     name = "mgmt" if card == 0 else f"net{card}"
-    return Interface(segment=segment.name, name=name, mac=f"52:54:00:00:{node:02x}:{card:02x}", addresses=(address,))
+    mac = f"52:54:00:00:{node:02x}:{card:02x}"
+    return Interface(segment=segment.name, name=name, mac=mac, addresses=(address,), isolated=card == 0)
 
 
 def _handoff(zone: str, segment: str, base: IPv4Network, peer_as: int | None) -> Handoff:

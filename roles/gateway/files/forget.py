@@ -26,10 +26,12 @@ WIDE = -1
 ANY: Range = (0, 2**32 - 1)
 FIELD = re.compile(r"\b(src|dst|sport|dport|type|code|id)=(\S+)")
 PROTOCOLS = ("tcp", "udp", "icmp")
-DESTINATION = {"passed": 3, "admitted": 2, "sent": 1}
+DESTINATION = {"passed": 3, "public": 3, "admitted": 2, "sent": 1}
 """Place of the destination in an element: card, source, card, destination; card, source, own; card, destination."""
 OWN = (3784, 500, 4500)
 """UDP ports of BFD and IKE, which have rules of their own."""
+NAMED = ("named_targets", "named_sources")
+"""Sets of card and prefix: whom a line leads to that is no part of the public Internet."""
 ECHO_REQUEST = "8"
 LOOPBACK = 127
 
@@ -50,13 +52,18 @@ def main() -> None:
 
 
 def read_rules(document: dict[str, Any], now: float) -> Rules:
-    """Return what the sets ``passed_*``, ``admitted_*`` and ``sent_*`` let in at ``now``.
+    """Return what the sets ``passed_*``, ``public_*``, ``admitted_*`` and ``sent_*`` let in at ``now``.
+
+    ``named_targets`` and ``named_sources``, without a protocol, hold who is no part of the public Internet.
 
     One whose name ends in a number, such as ``passed_tcp_1795359600``, is open until that moment (seconds since 1970).
     """
     rules: Rules = collections.defaultdict(list)
     for item in document["nftables"]:
         found = item.get("set", {})
+        if found.get("name") in NAMED:
+            rules[found["name"], "", WIDE] = [(span(e["concat"][1]), ANY, ANY) for e in found.get("elem", ())]
+            continue
         kind, _, rest = found.get("name", "").partition("_")
         protocol, _, until = rest.partition("_")
         if kind not in DESTINATION or (until and int(until) <= now):
@@ -78,12 +85,21 @@ def allowed(rules: Rules, own: set[int], protocol: str, connection: dict[str, st
         return True
     if protocol == "icmp" and connection.get("type") != ECHO_REQUEST:
         return False
-    kind = "admitted" if target in own else "sent" if source in own else "passed"
+    kinds = ("admitted",) if target in own else ("sent",) if source in own else ("passed", "public")
     return any(
-        targets[0] <= target <= targets[1] and sources[0] <= source <= sources[1] and ports[0] <= port <= ports[1]
+        targets[0] <= target <= targets[1]
+        and sources[0] <= source <= sources[1]
+        and ports[0] <= port <= ports[1]
+        and not (kind == "public" and named(rules, source if targets[0] == targets[1] else target))
+        for kind in kinds
         for key in (target, WIDE)
         for targets, sources, ports in rules.get((kind, protocol, key), ())
     )
+
+
+def named(rules: Rules, address: int) -> bool:
+    """Say whether the plan knows ``address`` by name, so that it is no part of the public Internet."""
+    return any(first <= address <= last for name in NAMED for (first, last), _, _ in rules.get((name, "", WIDE), ()))
 
 
 def end(protocol: str, connection: dict[str, str]) -> int:

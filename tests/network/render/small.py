@@ -44,6 +44,7 @@ def node(name: str, role: str, cards: dict[str, str], **more: Any) -> NetworkNod
                 name="mgmt" if number == 0 else where[:15],
                 mac=f"52:54:00:00:00:{number:02x}",
                 addresses=(IPv4Interface(address),),
+                isolated=number == 0,
             )
             for number, (where, address) in enumerate(cards.items())
         ),

@@ -187,6 +187,9 @@ def test_the_internet_is_behind_each_members_own_line_and_offices_are_nearer(int
         assert out(internet_gateway, line, visit) == [inside]
         back = Packet(source=vip(f"koho-{member}"), target=offices[member], source_port=443, port=5007, flags=SYN_ACK)
         assert out(internet_gateway, inside, back) == [line]
+    for known in (offices["m1"], JUKI_NET[5], LGWAN[79]):
+        named = Packet(source=own("koho-m1-ap1"), target=known, source_port=5011)
+        assert out(internet_gateway, "dc1-m1-internet", named) == [], "who has a name is no part of the Internet"
     crossed = Packet(source=own("koho-m1-ap1"), target=offices["m2"], source_port=5008)
     assert out(internet_gateway, "dc1-m1-internet", crossed) == [], "another member's office is no part of the Internet"
 
@@ -203,6 +206,19 @@ def test_connections_outside_are_known_to_the_program_that_ends_closed_ones(gate
     gateway.sh("nft", "flush", "set", "inet", "kumiai", "passed_tcp")
     assert gateway.sh(sys.executable, str(FORGET)).startswith("2 of 2 connections")
     gateway.start_rules(files()[GATEWAY][RULES], files()[GATEWAY][UNIT])
+
+
+@needs_root
+def test_a_connection_to_somebody_who_got_a_name_is_ended(internet_gateway: Machine) -> None:
+    somewhere = IPv4Address("9.9.9.9")
+    internet_gateway.sh("conntrack", "-F")
+    asked = Packet(source=own("koho-m1-ap1"), target=somewhere, source_port=5012)
+    assert out(internet_gateway, "dc1-m1-internet", asked)
+    assert internet_gateway.sh(sys.executable, str(FORGET)).startswith("0 of 1 connections")
+    card = internet_gateway.node.interface("m1-net-internet").name
+    internet_gateway.sh("nft", "add", "element", "inet", "kumiai", "named_targets", f'{{ "{card}" . {somewhere} }}')
+    assert internet_gateway.sh(sys.executable, str(FORGET)).startswith("1 of 1 connections")
+    internet_gateway.start_rules(files()[INTERNET_GATEWAY][RULES], files()[INTERNET_GATEWAY][UNIT])
 
 
 def test_hosts_let_in_what_comes_from_outside_and_know_the_way_back() -> None:
