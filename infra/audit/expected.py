@@ -40,7 +40,7 @@ from infra.audit.packets import (
     Interval,
     Node,
 )
-from infra.audit.topology import Card, Machine, apart
+from infra.audit.topology import Card, Machine, apart, span
 
 ERRORS = (3, 11, 12)
 """ICMP: destination unreachable, time exceeded, parameter problem; a redirect would change routes."""
@@ -212,13 +212,13 @@ def _routed(
         for prefix, card in equal:
             found += [
                 {OUTGOING: (card, card), FAMILY: (IPV4, IPV4), DESTINATION: left}
-                for left in apart(_span(prefix), taken)
+                for left in apart(span(prefix), taken)
             ]
-            here.append(_span(prefix))
+            here.append(span(prefix))
         taken += here
     for source, prefix, card in ways:
-        for left in apart(_span(prefix), taken):
-            sides = {SOURCE: _span(source), DESTINATION: left}
+        for left in apart(span(prefix), taken):
+            sides = {SOURCE: span(source), DESTINATION: left}
             found.append({OUTGOING: (card, card), FAMILY: (IPV4, IPV4), **sides})
     return packets.boxes(found)
 
@@ -254,20 +254,16 @@ def _reversed(box: Mapping[int, Interval]) -> Iterator[Box]:
         yield turned
 
 
-def _span(prefix: IPv4Network) -> Interval:
-    return int(prefix.network_address), int(prefix.broadcast_address)
-
-
 def opened(one: Allowed, *, at_receiver: bool = False) -> Iterator[dict[int, Interval]]:
     """Yield, as boxes, the packets that open the connections of ``one``; senders may look different to the receiver."""
     for source in one.seen if at_receiver and one.seen else one.sources:
         found: dict[int, Interval] = {
             FAMILY: (IPV4, IPV4),
             PROTOCOL: (one.protocol, one.protocol),
-            SOURCE: _span(source),
+            SOURCE: span(source),
         }
         if one.target is not None:
-            found[DESTINATION] = _span(one.target)
+            found[DESTINATION] = span(one.target)
         if one.ports is not None:
             found[PORT] = one.ports
         elif one.protocol == ICMP:
@@ -285,10 +281,10 @@ def _errors(one: Allowed, *, into: int, from_: int) -> Iterator[Box]:
     base: Box = {STATE: (RELATED, RELATED), FAMILY: (IPV4, IPV4), PROTOCOL: (ICMP, ICMP)}
     for kind in ERRORS:
         for source in one.sources:
-            sides = {INCOMING: (into, into), OUTGOING: (from_, from_), DESTINATION: _span(source)}
+            sides = {INCOMING: (into, into), OUTGOING: (from_, from_), DESTINATION: span(source)}
             yield {**base, **sides, ICMP_TYPE: (kind, kind)}
         if one.target is not None:
-            sides = {INCOMING: (from_, from_), OUTGOING: (into, into), DESTINATION: _span(one.target)}
+            sides = {INCOMING: (from_, from_), OUTGOING: (into, into), DESTINATION: span(one.target)}
             yield {**base, **sides, ICMP_TYPE: (kind, kind)}
 
 
@@ -344,7 +340,7 @@ def by_machine(machines: Iterable[Machine], allowed: Iterable[Allowed]) -> Mappi
         concerned = list(
             on[one.target_segment] if one.target is None else at.get((one.target_segment, one.address), ())
         )
-        concerned += [name for s in one.source_segments for p in one.sources for name in at.get((s, p[0]), ())]
+        concerned += [name for s in one.source_segments for p in one.sources for name in at.get((s, p.network_address), ())]
         concerned += gateways[one.target_segment] if one.crosses else []
         for name in concerned:
             found[name][one] = None

@@ -132,11 +132,15 @@ def opening(one: Filtered) -> Opening:
     )
 
 
-def of_rules(topology: Topology, opened: Mapping[str, Opening], allowed: Sequence[Allowed]) -> tuple[Pair, ...]:
+def of_rules(
+    topology: Topology,
+    opened: Mapping[str, Opening],
+    allowed: Sequence[Allowed],
+    by_machine: Mapping[str, Sequence[Allowed]],
+) -> tuple[Pair, ...]:
     """Return the pairs as the rules of all machines together let them be."""
     found: _Found = {}
     places = _by_place(topology, allowed)
-    concerned = expected.by_machine(topology.machines.values(), allowed)
     for name, one in opened.items():
         machine = one.machine
         # On one segment nobody stands between, but the receiver itself.
@@ -146,7 +150,7 @@ def of_rules(topology: Topology, opened: Mapping[str, Opening], allowed: Sequenc
             if taken:
                 ending = _ending(places, machine, card.segment)
                 _attribute(topology, found, taken, ending, (card.segment, (), machine.name))
-        for wanted in concerned.get(name, ()):
+        for wanted in by_machine.get(name, ()):
             _sent(topology, found, one, wanted)
         if not machine.forwards:
             continue
@@ -165,14 +169,16 @@ def of_rules(topology: Topology, opened: Mapping[str, Opening], allowed: Sequenc
 
 def _sent(topology: Topology, found: _Found, sender: Opening, one: Allowed) -> None:
     """Add what a machine opens towards those whose filters are not ours: stations and the carriers' edges."""
+    if one.crosses or one.address is None:
+        return
     card = next((c for s in one.source_segments if (c := sender.machine.card_on(s)) is not None), None)
-    if one.crosses or one.address is None or card is None:
+    if card is None or not any(source.network_address in card.own for source in one.sources):
         return
     if (one.target_segment, int(one.address)) in topology.holders:
         return
     sent = packets.select(sender.sent, OUTGOING, sender.cards.number(card.name))
     part = sent & packets.boxes(expected.opened(one))
-    if part and any(source[0] in card.own for source in one.sources):
+    if part:
         way: tuple[str, tuple[str, ...], str]
         way = (card.segment, (), topology.who(one.target_segment, int(one.address)))
         _add(topology, found, packets.split(part), one, way)
