@@ -149,24 +149,28 @@ class _Said:
             for inner in value:
                 self.say(inner)
             self.words.append("]")
-        elif not isinstance(value, dict):
-            self.words.append(repr(value))
-        elif value.keys() == {"addr", "len"}:
-            self._address(value["addr"], value["len"])
+        elif isinstance(value, dict):
+            self._object(value)
         else:
-            self.words.append("{")
-            for key, inner in value.items():
-                if key in _ALONE:
-                    raise ValueError(f"{key}: depends on more than the order of addresses")
-                if key not in _FLEETING or not isinstance(inner, _FLEETING[key]):
-                    self.words.append(repr(key))
-                    self.say(inner)
-            self.words.append("}")
+            self.words.append(repr(value))
+
+    def _object(self, value: dict[str, Any]) -> None:
+        if value.keys() == {"addr", "len"}:
+            self._address(value["addr"], value["len"])
+            return
+        self.words.append("{")
+        for key, inner in value.items():
+            if key in _ALONE:
+                raise ValueError(f"{key}: depends on more than the order of addresses")
+            if key not in _FLEETING or not isinstance(inner, _FLEETING[key]):
+                self.words.append(repr(key))
+                self.say(inner)
+        self.words.append("}")
 
     def _address(self, text: Any, length: Any) -> None:  # noqa: ANN401 - JSON of nftables
         """Add an IPv4 prefix; ValueError for what ``nft`` would never write, and for IPv6."""
         parts = [int(part) for part in str(text).split(".")]
-        if len(parts) != 4 or ".".join(map(str, parts)) != text or length not in range(33):
+        if len(parts) != 4 or ".".join(map(str, parts)) != text or type(length) is not int or not 0 <= length <= 32:
             raise ValueError(f"{text}/{length}: no prefix as nft writes it")
         size = 1 << (32 - length)
         first = int.from_bytes(bytes(parts), "big") // size * size

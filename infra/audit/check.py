@@ -107,7 +107,7 @@ def audit_rules(
         machines=len(judged.opened),
     )
     inputs = {name: listing.digest for name, listing in sorted(listings.items()) if listing.digest}
-    found = pairs.of_rules(topology, judged.opened, allowed.allowed, by_machine)
+    found = pairs.of_rules(topology, judged.opened, allowed.allowed)
     return _audit(plan, level, topology, found, violations, judged.missing, judged.unused, examined, inputs)
 
 

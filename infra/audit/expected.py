@@ -211,8 +211,7 @@ def _routed(
         here: list[Interval] = []
         for prefix, card in equal:
             found += [
-                {OUTGOING: (card, card), FAMILY: (IPV4, IPV4), DESTINATION: left}
-                for left in apart(span(prefix), taken)
+                {OUTGOING: (card, card), FAMILY: (IPV4, IPV4), DESTINATION: left} for left in apart(span(prefix), taken)
             ]
             here.append(span(prefix))
         taken += here
@@ -340,7 +339,9 @@ def by_machine(machines: Iterable[Machine], allowed: Iterable[Allowed]) -> Mappi
         concerned = list(
             on[one.target_segment] if one.target is None else at.get((one.target_segment, one.address), ())
         )
-        concerned += [name for s in one.source_segments for p in one.sources for name in at.get((s, p.network_address), ())]
+        concerned += [
+            name for s in one.source_segments for p in one.sources for name in at.get((s, p.network_address), ())
+        ]
         concerned += gateways[one.target_segment] if one.crosses else []
         for name in concerned:
             found[name][one] = None

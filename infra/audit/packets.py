@@ -220,6 +220,9 @@ _FREE: _Row = (_END, 0, 0, None)
 
 def boxes(limits: Iterable[Box]) -> Node:
     """Return the union of boxes; much faster than uniting them one by one."""
+    limits = list(limits)
+    if len(limits) == 1:
+        return box(limits[0])
     known: dict[tuple[int, int, int, int], _Row] = {}
     rows: dict[int, _Row] = {}
     for limit in limits:
