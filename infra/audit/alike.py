@@ -11,22 +11,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import re
 from collections.abc import Hashable, Iterable, Mapping
 from ipaddress import IPv4Network
+from typing import Any
 
-from infra.audit import packets
+from infra.audit import packets, topology
 from infra.audit.declared import Allowed
 from infra.audit.packets import DESTINATION, FAMILY, IPV4, SOURCE, Interval, Node
 from infra.audit.topology import Machine
 
-_ADDRESS = r'"((?:\d{1,3}\.){3}\d{1,3})"'
-_SAID = re.compile(
-    rf'"addr":\s*{_ADDRESS},\s*"len":\s*(\d+)|{_ADDRESS}'
-    r'|("(?:handle|packets|bytes)":\s*\d+|"comment":\s*"(?:[^"\\]|\\.)*")|"((?:[^"\\]|\\.)*)"'
-)
-_ALONE = re.compile(r'"addr"|\*"|"(?:snat|dnat|masquerade|redirect)"')
-"""What is left of addresses in a form that is not known here, names that stand for several cards, and rewriting."""
+_ADDRESS = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}")
+_FLEETING: Mapping[str, type] = {"handle": int, "packets": int, "bytes": int, "comment": str}
+"""What may differ between machines that are alike."""
+_ALONE = frozenset({"addr", "snat", "dnat", "masquerade", "redirect"})
+"""Addresses in a form that is not known here, and rewriting."""
 
 _IPV4 = packets.box({FAMILY: (IPV4, IPV4)})
 
@@ -44,33 +44,17 @@ class Shape:
 def shape(machine: Machine, listing: str, allowed: Iterable[Allowed]) -> Shape | None:
     """Return ``machine`` without names and addresses; None where it has to stand alone."""
     cards = {card.name: number for number, card in enumerate(machine.cards)}
-    spans: list[Interval] = []
-
-    def said(match: re.Match[str]) -> str:
-        address, length, single, fleeting, name = match.groups()
-        if fleeting is not None:
-            return ""
-        if name is not None:
-            return f'"\x01{cards[name]}"' if name in cards else match.group()
-        first = _number(address or single)
-        if single is None:
-            size = 1 << (32 - int(length))
-            first -= first % size
-            spans.append((first, first + size))
-        else:
-            spans.append((first, first + 1))
-        return "\x02"
-
     try:
-        text = _SAID.sub(said, listing)
-    except ValueError:
-        return None  # no address at all
-    if _ALONE.search(text):
+        said = _Said.of(listing, cards)
+    except (ValueError, RecursionError):
         return None
     on = {card.segment: number for number, card in enumerate(machine.cards)}
 
     def span(prefix: IPv4Network | None) -> Interval | None:
-        return None if prefix is None else (int(prefix[0]), int(prefix[-1]) + 1)
+        if prefix is None:
+            return None
+        first, last = topology.span(prefix)
+        return first, last + 1
 
     connections = [
         (
@@ -86,7 +70,7 @@ def shape(machine: Machine, listing: str, allowed: Iterable[Allowed]) -> Shape |
     routes = [(span(prefix), cards[card]) for prefix, card in machine.routes]
     ways = [(span(way.source), span(way.prefix), cards[way.card]) for way in machine.ways]
     every = [
-        *spans,
+        *said.spans,
         *(each for *_, both, others in connections for each in (*both, *others)),
         *(each for some in (*addresses, *own) for each in some),
         *(each for each, _ in routes),
@@ -99,8 +83,8 @@ def shape(machine: Machine, listing: str, allowed: Iterable[Allowed]) -> Shape |
         return tuple(None if one is None else (rank[one[0]], rank[one[1]]) for one in many)
 
     key = (
-        hashlib.blake2b(text.encode()).digest(),
-        ranked(spans),
+        tuple(said.words),
+        ranked(said.spans),
         machine.forwards,
         tuple(map(ranked, addresses)),
         tuple(map(ranked, own)),
@@ -113,12 +97,85 @@ def shape(machine: Machine, listing: str, allowed: Iterable[Allowed]) -> Shape |
     return Shape(key=hashlib.blake2b(repr(key).encode()).digest(), ends=ends)
 
 
-def _number(address: str) -> int:
-    """Return an IPv4 address as a number; ValueError for what ``nft`` would never write."""
-    parts = [int(part) for part in address.split(".")]
-    if ".".join(map(str, parts)) != address:
-        raise ValueError(f"{address}: no address as nft writes it")
-    return int.from_bytes(bytes(parts), "big")
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Said:
+    """A listing without names of cards and without addresses, and those addresses in the order of the words."""
+
+    cards: Mapping[str, int]
+    words: list[str] = dataclasses.field(default_factory=list)
+    spans: list[Interval] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def of(cls, listing: str, cards: Mapping[str, int]) -> _Said:
+        """Return what a listing says; ValueError for one whose machine has to stand alone."""
+        found = cls(cards)
+        match json.loads(listing):
+            case {"nftables": list(objects)}:
+                for one in objects:
+                    match one:
+                        case {"set": {"elem": list(elements), **rest}} if len(one) == 1:
+                            found.say({"set": rest})
+                            found.say_in_any_order(elements)
+                        case _:
+                            found.say(one)
+                return found
+        raise ValueError("no list of nftables' objects")
+
+    def say_in_any_order(self, elements: list[Any]) -> None:
+        """Add the elements of a set: nft lists them by the names of cards, and their order means nothing."""
+        each = []
+        for element in elements:
+            one = _Said(self.cards)
+            one.say(element)
+            each.append((one.words, one.spans))
+        for words, spans in sorted(each):
+            self.words.append(";")
+            self.words.extend(words)
+            self.spans.extend(spans)
+
+    def say(self, value: Any) -> None:  # noqa: ANN401 - JSON of nftables
+        """Add one value."""
+        if isinstance(value, str):
+            if value in self.cards:
+                self.words.append(f"\x01{self.cards[value]}")
+            elif _ADDRESS.fullmatch(value):
+                self._address(value, 32)
+            elif value.endswith("*"):
+                raise ValueError(f"{value}: may stand for several cards")
+            else:
+                self.words.append(repr(value))
+        elif isinstance(value, list):
+            self.words.append("[")
+            for inner in value:
+                self.say(inner)
+            self.words.append("]")
+        elif isinstance(value, dict):
+            self._object(value)
+        else:
+            self.words.append(repr(value))
+
+    def _object(self, value: dict[str, Any]) -> None:
+        if value.keys() == {"addr", "len"}:
+            self._address(value["addr"], value["len"])
+            return
+        self.words.append("{")
+        for key, inner in value.items():
+            if key in _ALONE:
+                raise ValueError(f"{key}: depends on more than the order of addresses")
+            if key not in _FLEETING or not isinstance(inner, _FLEETING[key]):
+                self.words.append(repr(key))
+                self.say(inner)
+        self.words.append("}")
+
+    def _address(self, text: Any, length: Any) -> None:  # noqa: ANN401 - JSON of nftables
+        """Add an IPv4 prefix; ValueError for what ``nft`` would never write, and for IPv6."""
+        parts = [int(part) for part in str(text).split(".")]
+        if len(parts) != 4 or ".".join(map(str, parts)) != text or type(length) is not int or not 0 <= length <= 32:
+            raise ValueError(f"{text}/{length}: no prefix as nft writes it")
+        size = 1 << (32 - length)
+        first = int.from_bytes(bytes(parts), "big") // size * size
+        self.words.append("\x02")
+        self.spans.append((first, first + size))
 
 
 def moved(node: Node, before: Shape, after: Shape) -> Node:

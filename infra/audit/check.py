@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import datetime
 import gc
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from infra.audit import declared, expected, machines, management, packets, pairs, standing
 from infra.audit.controls import Facts, controls
@@ -92,7 +93,8 @@ def audit_rules(
     allowed = declared.declared(plan.network)
     topology = Topology(plan.network, allowed.allowed)
     violations: list[Violation] = [*_unresolved(allowed, level), *drift]
-    judged = machines.judge(topology, allowed.allowed, listings, level, now)
+    by_machine = expected.by_machine(topology.machines.values(), allowed.allowed)
+    judged = machines.judge(topology, by_machine, listings, level, now)
     violations += judged.violations
     violations += [_unread(level, name, reason) for name, reason in judged.unread.items()]
     violations += [
@@ -268,14 +270,13 @@ def _ambiguous(topology: Topology) -> Iterator[Violation]:
                 yield _rule_broken(
                     "ambiguous_address", min(names), max(names), f"{address} on {segment.name} belongs to both"
                 )
+    offices: dict[IPv4Network, list[tuple[str, str, IPv4Network]]] = collections.defaultdict(list)
+    for lan in network.offices:
+        for prefix in lan.prefixes:
+            offices[prefix].append((lan.member, lan.zone, prefix))
     for machine in topology.machines.values():
         if machine.forwards:
-            lans = {
-                (lan.member, lan.zone, prefix)
-                for lan in network.offices
-                for prefix in lan.prefixes
-                if any(prefix == routed for routed, _ in machine.routes)
-            }
+            lans = {lan for prefix, _ in machine.routes for lan in offices.get(prefix, ())}
             for (m1, z1, one), (m2, z2, other) in itertools.combinations(sorted(lans, key=str), 2):
                 if (m1, z1) != (m2, z2) and one.overlaps(other):
                     yield _rule_broken(

@@ -68,7 +68,7 @@ class Allowed:
     @property
     def address(self) -> IPv4Address | None:
         """The target, where it is a single address."""
-        return self.target[0] if self.target is not None and self.target.prefixlen == 32 else None
+        return self.target.network_address if self.target is not None and self.target.prefixlen == 32 else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,7 +318,7 @@ class _Reader:
         addresses = sorted(self._address(name, endpoint.segment) for name in endpoint.application)
         if not addresses:
             raise _NoWayError(f"{endpoint.name} has no machine that opens anything")
-        return tuple(IPv4Network(address) for address in addresses)
+        return tuple(IPv4Network(int(address)) for address in addresses)
 
     def _sides(self, end: endpoints.ServiceEnd) -> Sequence[tuple[_Side, ServiceEndpoint]]:
         """Return a service's sides: one for each member that the flow names, or one for all of a node set."""
@@ -497,9 +497,9 @@ def _single(
     return Allowed(
         flow=flow,
         source_segments=(segment,),
-        sources=(IPv4Network(source),),
+        sources=(IPv4Network(int(source)),),
         target_segment=segment,
-        target=IPv4Network(target),
+        target=IPv4Network(int(target)),
         protocol=PROTOCOLS[protocol],
         ports=(port, port),
     )
@@ -517,9 +517,9 @@ def _each_packet(
     return Allowed(
         flow=flow,
         source_segments=(segment,),
-        sources=(IPv4Network(source),),
+        sources=(IPv4Network(int(source)),),
         target_segment=segment,
-        target=IPv4Network(to) if isinstance(to, IPv4Address) else None,
+        target=IPv4Network(int(to)) if isinstance(to, IPv4Address) else None,
         receiver=to if isinstance(to, str) else None,
         protocol=protocol,
         ports=span,

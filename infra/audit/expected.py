@@ -40,7 +40,7 @@ from infra.audit.packets import (
     Interval,
     Node,
 )
-from infra.audit.topology import Card, Machine, apart
+from infra.audit.topology import Card, Machine, apart, span
 
 ERRORS = (3, 11, 12)
 """ICMP: destination unreachable, time exceeded, parameter problem; a redirect would change routes."""
@@ -211,14 +211,13 @@ def _routed(
         here: list[Interval] = []
         for prefix, card in equal:
             found += [
-                {OUTGOING: (card, card), FAMILY: (IPV4, IPV4), DESTINATION: left}
-                for left in apart(_span(prefix), taken)
+                {OUTGOING: (card, card), FAMILY: (IPV4, IPV4), DESTINATION: left} for left in apart(span(prefix), taken)
             ]
-            here.append(_span(prefix))
+            here.append(span(prefix))
         taken += here
     for source, prefix, card in ways:
-        for left in apart(_span(prefix), taken):
-            sides = {SOURCE: _span(source), DESTINATION: left}
+        for left in apart(span(prefix), taken):
+            sides = {SOURCE: span(source), DESTINATION: left}
             found.append({OUTGOING: (card, card), FAMILY: (IPV4, IPV4), **sides})
     return packets.boxes(found)
 
@@ -254,18 +253,14 @@ def _reversed(box: Mapping[int, Interval]) -> Iterator[Box]:
         yield turned
 
 
-def _span(prefix: IPv4Network) -> Interval:
-    return int(prefix.network_address), int(prefix.broadcast_address)
-
-
 def opened(one: Allowed, *, at_receiver: bool = False) -> Iterator[dict[int, Interval]]:
     """Yield, as boxes, the packets that open the connections of ``one``; senders may look different to the receiver."""
-    outward, apart_from = one.address is None, [_span(prefix) for prefix in one.apart]
+    outward, apart_from = one.address is None, [span(prefix) for prefix in one.apart]
     for source in one.seen if at_receiver and one.seen else one.sources:
-        senders = [_span(source)] if outward or at_receiver else apart(_span(source), apart_from)
-        targets: Iterable[Interval | None] = [None if one.target is None else _span(one.target)]
+        senders = [span(source)] if outward or at_receiver else apart(span(source), apart_from)
+        targets: Iterable[Interval | None] = [None if one.target is None else span(one.target)]
         if outward and one.target is not None and apart_from:
-            targets = list(apart(_span(one.target), apart_from))
+            targets = list(apart(span(one.target), apart_from))
         for sender, target in itertools.product(senders, targets):
             found: dict[int, Interval] = {
                 FAMILY: (IPV4, IPV4),
@@ -291,10 +286,10 @@ def _errors(one: Allowed, *, into: int, from_: int) -> Iterator[Box]:
     base: Box = {STATE: (RELATED, RELATED), FAMILY: (IPV4, IPV4), PROTOCOL: (ICMP, ICMP)}
     for kind in ERRORS:
         for source in one.sources:
-            sides = {INCOMING: (into, into), OUTGOING: (from_, from_), DESTINATION: _span(source)}
+            sides = {INCOMING: (into, into), OUTGOING: (from_, from_), DESTINATION: span(source)}
             yield {**base, **sides, ICMP_TYPE: (kind, kind)}
         if one.target is not None:
-            sides = {INCOMING: (from_, from_), OUTGOING: (into, into), DESTINATION: _span(one.target)}
+            sides = {INCOMING: (from_, from_), OUTGOING: (into, into), DESTINATION: span(one.target)}
             yield {**base, **sides, ICMP_TYPE: (kind, kind)}
 
 
@@ -350,7 +345,9 @@ def by_machine(machines: Iterable[Machine], allowed: Iterable[Allowed]) -> Mappi
         concerned = list(
             on[one.target_segment] if one.target is None else at.get((one.target_segment, one.address), ())
         )
-        concerned += [name for s in one.source_segments for p in one.sources for name in at.get((s, p[0]), ())]
+        concerned += [
+            name for s in one.source_segments for p in one.sources for name in at.get((s, p.network_address), ())
+        ]
         concerned += gateways[one.target_segment] if one.crosses else []
         for name in concerned:
             found[name][one] = None

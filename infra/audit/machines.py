@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
-from infra.audit import alike, expected, filters, pairs
+from infra.audit import alike, filters, pairs
 from infra.audit.alike import Shape
 from infra.audit.compare import Compared, Comparison
 from infra.audit.declared import Allowed
@@ -33,13 +33,15 @@ class Judged:
 
 def judge(
     topology: Topology,
-    allowed: Sequence[Allowed],
+    by_machine: Mapping[str, Sequence[Allowed]],
     listings: Mapping[str, Listing],
     level: Level,
     now: datetime.datetime | None,
 ) -> Judged:
-    """Compare every machine; one that is like another one without any difference has none either."""
-    by_machine = expected.by_machine(topology.machines.values(), allowed)
+    """Compare every machine with what is declared for it.
+
+    One that is like another one without any difference has none either.
+    """
     every = _Machines(topology, listings, now)
     comparison = Comparison(topology, level, every, by_machine)
     translates = any(line.sources or line.destinations for line in topology.network.lines)

@@ -12,7 +12,9 @@ that limits an address must therefore name one family. Fields that a protocol do
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from typing import Any
 
 FIELDS = (
     "state",
@@ -108,8 +110,8 @@ ALL = Node(_END, (), ())
 
 # Kept as long as the process lives: an audit ends with its command, and a node that came back with another identity
 # would no longer be equal to itself.
-_nodes: dict[tuple[int, tuple[int, ...], tuple[int, ...]], Node] = {}
-_results: tuple[dict[tuple[int, int], Node], ...] = ({}, {}, {})
+_nodes: dict[tuple[int, tuple[int, ...], tuple[Node, ...]], Node] = {}
+_results: tuple[dict[tuple[Node, Node], Node], ...] = ({}, {}, {})
 
 
 def _node(field: int, ends: list[int], kids: list[Node]) -> Node:
@@ -126,10 +128,10 @@ def _node(field: int, ends: list[int], kids: list[Node]) -> Node:
             last = kid
     if len(joined) == 1:
         return joined[0]
-    key = (field, tuple(joined_ends), tuple(map(id, joined)))
+    key = (field, tuple(joined_ends), tuple(joined))
     found = _nodes.get(key)
     if found is None:
-        found = _nodes[key] = Node(field, key[1], tuple(joined))
+        found = _nodes[key] = Node(*key)
     return found
 
 
@@ -155,7 +157,7 @@ def _combine(operation: int, one: Node, other: Node) -> Node:  # noqa: PLR0911, 
         if other is NONE:
             return one
     results = _results[operation]
-    key = (id(one), id(other)) if operation == 2 or id(one) < id(other) else (id(other), id(one))
+    key = (one, other)
     known = results.get(key)
     if known is not None:
         return known
@@ -172,7 +174,8 @@ def _combine(operation: int, one: Node, other: Node) -> Node:  # noqa: PLR0911, 
         field, ends, kids = one.field, [], []
         left, right, left_kids, right_kids = one.ends, other.ends, one.kids, other.kids
         i = j = 0
-        while i < len(left):
+        size = len(left)
+        while i < size:
             kids.append(_combine(operation, left_kids[i], right_kids[j]))
             a, b = left[i], right[j]
             if a <= b:
@@ -197,61 +200,93 @@ def last_of(field: int, family: int | None) -> int:
 
 def box(limits: Box) -> Node:
     """Return the packets whose every named field lies in its interval."""
-    return boxes([limits])
+    low, high = limits.get(FAMILY, (IPV4, IPV6))
+    family = low if low == high else None
+    found = ALL
+    for field in sorted(limits, reverse=True):
+        low, high = limits[field]
+        last = _checked(field, low, high, family)
+        parts = [(low - 1, NONE), (high, found), (last, NONE)]
+        parts = parts[low == 0 : 2 + (high < last)]
+        found = _node(field, [end for end, _ in parts], [kid for _, kid in parts])
+    return found
+
+
+_Row = tuple[int, int, int, Any]
+"""Field, first and last value, and the row of the fields after it; equal rows are one object while a set is built."""
+_FREE: _Row = (_END, 0, 0, None)
+"""No limit, or no further one."""
 
 
 def boxes(limits: Iterable[Box]) -> Node:
     """Return the union of boxes; much faster than uniting them one by one."""
-    rows = tuple(dict.fromkeys(tuple(limit.get(field) for field in range(_END)) for limit in limits))
-    return _built(rows, 0, None, {}) if rows else NONE
+    limits = list(limits)
+    if len(limits) == 1:
+        return box(limits[0])
+    known: dict[tuple[int, int, int, int], _Row] = {}
+    rows: dict[int, _Row] = {}
+    for limit in limits:
+        row = _FREE
+        for field in sorted(limit, reverse=True):
+            low, high = limit[field]
+            key = (field, low, high, id(row))
+            found = known.get(key)
+            if found is None:
+                found = known[key] = (field, low, high, row)
+            row = found
+        rows[id(row)] = row
+    return _built(rows, None, {})
 
 
-_Row = tuple[Interval | None, ...]
-
-
-def _built(rows: tuple[_Row, ...], field: int, family: int | None, known: dict[Hashable, Node]) -> Node:
-    """Return the union of ``rows`` from ``field`` on."""
-    while field < _END and all(row[field] is None for row in rows):
-        field += 1
-    if field == _END:
+def _built(rows: Mapping[int, _Row], family: int | None, known: dict[Hashable, Node]) -> Node:
+    """Return the union of ``rows``, which are given by their identity."""
+    if not rows:
+        return NONE
+    if id(_FREE) in rows:
         return ALL
-    key = (rows, field, family)
+    key = (frozenset(rows), family)
     found = known.get(key)
     if found is not None:
         return found
-    last = last_of(field, family)
+    field = min(row[0] for row in rows.values())
+    everywhere: dict[int, _Row] = {}
     starts: dict[int, list[_Row]] = {}
     stops: dict[int, list[_Row]] = {}
-    for row in rows:
-        low, high = row[field] or (0, last)
-        if not 0 <= low <= high <= last:
-            raise ValueError(f"{FIELDS[field]}: no interval of it: {low}-{high}")
-        starts.setdefault(low, []).append(row)
-        stops.setdefault(high + 1, []).append(row)
-    active: dict[_Row, None] = {}
+    last = last_of(field, family)
+    for row in rows.values():
+        if row[0] == field:
+            _checked(field, row[1], row[2], family)
+            starts.setdefault(row[1], []).append(row[3])
+            stops.setdefault(row[2] + 1, []).append(row[3])
+        else:
+            everywhere[id(row)] = row
+    # The same rest may follow several intervals, some of which overlap.
+    active: dict[int, _Row] = {}
+    count: dict[int, int] = {}
     ends: list[int] = []
     kids: list[Node] = []
     marks = sorted({0, *starts, *stops} - {last + 1})
     for index, mark in enumerate(marks):
-        for row in stops.get(mark, ()):
-            del active[row]
-        for row in starts.get(mark, ()):
-            active[row] = None
+        for rest in stops.get(mark, ()):
+            count[id(rest)] -= 1
+            if not count[id(rest)]:
+                del active[id(rest)]
+        for rest in starts.get(mark, ()):
+            active[id(rest)] = rest
+            count[id(rest)] = count.get(id(rest), 0) + 1
         end = marks[index + 1] - 1 if index + 1 < len(marks) else last
-        if not active:
-            kid = NONE
-        else:
-            # What this field said is settled: rows that agree from here on are one.
-            rest = tuple(dict.fromkeys((None,) * (field + 1) + row[field + 1 :] for row in active))
-            kid = _built(rest, field + 1, _family_of(field, mark, end, family), known)
         ends.append(end)
-        kids.append(kid)
+        kids.append(_built({**everywhere, **active}, mark if field == FAMILY and mark == end else family, known))
     found = known[key] = _node(field, ends, kids)
     return found
 
 
-def _family_of(field: int, low: int, high: int, family: int | None) -> int | None:
-    return low if field == FAMILY and low == high else family
+def _checked(field: int, low: int, high: int, family: int | None) -> int:
+    """Return the highest value of ``field``; ValueError for an interval that is none of it."""
+    last = last_of(field, family)
+    if not 0 <= low <= high <= last:
+        raise ValueError(f"{FIELDS[field]}: no interval of it: {low}-{high}")
+    return last
 
 
 def select(packets: Node, field: int, value: int) -> Node:
@@ -259,10 +294,9 @@ def select(packets: Node, field: int, value: int) -> Node:
     if packets.field > field:
         return packets
     if packets.field == field:
-        for end, kid in zip(packets.ends, packets.kids, strict=True):
-            if value <= end:
-                return kid
-        raise ValueError(f"{FIELDS[field]}: {value} is outside of it")
+        if value > packets.ends[-1]:
+            raise ValueError(f"{FIELDS[field]}: {value} is outside of it")
+        return packets.kids[bisect.bisect_left(packets.ends, value)]
     return _node(packets.field, list(packets.ends), [select(kid, field, value) for kid in packets.kids])
 
 

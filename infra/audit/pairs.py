@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import functools
 import ipaddress
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from infra.audit import expected, packets
@@ -135,11 +136,14 @@ def opening(one: Filtered) -> Opening:
     )
 
 
-def of_rules(topology: Topology, opened: Mapping[str, Opening], allowed: Sequence[Allowed]) -> tuple[Pair, ...]:
+def of_rules(
+    topology: Topology,
+    opened: Mapping[str, Opening],
+    allowed: Sequence[Allowed],
+) -> tuple[Pair, ...]:
     """Return the pairs as the rules of all machines together let them be."""
     found: _Found = {}
-    places = _by_place(topology, allowed)
-    concerned = expected.by_machine(topology.machines.values(), allowed)
+    places, outward = _by_place(topology, allowed), _outward(topology, allowed)
     for name, one in opened.items():
         machine = one.machine
         # On one segment nobody stands between, but the receiver itself.
@@ -149,7 +153,7 @@ def of_rules(topology: Topology, opened: Mapping[str, Opening], allowed: Sequenc
             if taken:
                 ending = _ending(places, machine, card.segment)
                 _attribute(topology, found, taken, ending, (card.segment, (), machine.name))
-        for wanted in concerned.get(name, ()):
+        for wanted in outward.get(name, ()):
             _sent(topology, found, one, wanted)
         if not machine.forwards:
             continue
@@ -166,16 +170,25 @@ def of_rules(topology: Topology, opened: Mapping[str, Opening], allowed: Sequenc
     return _sorted(found)
 
 
+def _outward(topology: Topology, allowed: Iterable[Allowed]) -> Mapping[str, Sequence[Allowed]]:
+    """Return, by sender, what is declared towards those whose filters are not ours: stations and carriers' edges."""
+    found: dict[str, list[Allowed]] = collections.defaultdict(list)
+    for one in allowed:
+        if not (one.crosses or one.address is None or (one.target_segment, int(one.address)) in topology.holders):
+            places = {(s, int(source.network_address)) for s in one.source_segments for source in one.sources}
+            for name in {machine.name for place in places for machine in topology.holders.get(place, ())}:
+                found[name].append(one)
+    return found
+
+
 def _sent(topology: Topology, found: _Found, sender: Opening, one: Allowed) -> None:
-    """Add what a machine opens towards those whose filters are not ours: stations and the carriers' edges."""
+    """Add what a machine opens of what is declared towards those whose filters are not ours."""
     card = next((c for s in one.source_segments if (c := sender.machine.card_on(s)) is not None), None)
-    if one.crosses or one.address is None or card is None:
-        return
-    if (one.target_segment, int(one.address)) in topology.holders:
+    if card is None or one.address is None or not any(source.network_address in card.own for source in one.sources):
         return
     sent = packets.select(sender.sent, OUTGOING, sender.cards.number(card.name))
     part = sent & packets.boxes(expected.opened(one))
-    if part and any(source[0] in card.own for source in one.sources):
+    if part:
         way: tuple[str, tuple[str, ...], str]
         way = (card.segment, (), topology.who(one.target_segment, int(one.address)))
         _add(topology, found, packets.split(part), one, way)
@@ -334,13 +347,18 @@ def addresses(family: int, interval: Interval) -> str:
     low, high = interval
     if (low, high) == (0, packets.V4_LAST if family == IPV4 else packets.V6_LAST):
         return "any"
-    kind = ipaddress.IPv6Address if family == IPV6 else ipaddress.IPv4Address
     if low == high:
-        return str(kind(low))
+        return _address(family, low)
     size = high - low + 1
     if size & (size - 1) == 0 and low % size == 0:
-        return f"{kind(low)}/{(128 if family == IPV6 else 32) - size.bit_length() + 1}"
-    return f"{kind(low)}-{kind(high)}"
+        return f"{_address(family, low)}/{(128 if family == IPV6 else 32) - size.bit_length() + 1}"
+    return f"{_address(family, low)}-{_address(family, high)}"
+
+
+def _address(family: int, number: int) -> str:
+    if family == IPV4:
+        return socket.inet_ntoa(number.to_bytes(4, "big"))
+    return str(ipaddress.IPv6Address(number))
 
 
 def _numbers(interval: Interval | None) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from network.model import MANAGEMENT_INTERFACE, NetworkNode, NetworkPlan
 
@@ -24,9 +24,13 @@ class Misplaced:
 
 def misplaced(network: NetworkPlan) -> Iterator[Misplaced]:
     """Yield every card that stands wrongly, and every place where one is missing."""
+    standing: dict[str, list[NetworkNode]] = collections.defaultdict(list)
+    for node in network.nodes:
+        for name in dict.fromkeys(node.segments):
+            standing[name].append(node)
     for node in network.nodes:
         yield from _cards(network, node)
-        yield from _gateway(network, node) if node.role == "gateway" else _server(network, node)
+        yield from _gateway(network, node, standing) if node.role == "gateway" else _server(network, node)
     yield from _needed(network)
 
 
@@ -61,14 +65,15 @@ def _server(network: NetworkPlan, node: NetworkNode) -> Iterator[Misplaced]:
         yield Misplaced(node=node.name, place=node.name, why="it joins two segments and is no gateway")
 
 
-def _gateway(network: NetworkPlan, node: NetworkNode) -> Iterator[Misplaced]:
+def _gateway(
+    network: NetworkPlan, node: NetworkNode, standing: Mapping[str, Sequence[NetworkNode]]
+) -> Iterator[Misplaced]:
     here = [network.segment_by_name[name] for name in node.segments]
     if {"internet"} < {s.zone for s in here if s.kind in {"tenant", "service"}} - {None}:
         yield Misplaced(node=node.name, place=node.name, why="the internet zone has gateways of its own")
     for segment in here:
         if segment.kind == "sync":
-            partners = [n for n in network.nodes if n.name != node.name and segment.name in n.segments]
-            for other in partners:
+            for other in (n for n in standing[segment.name] if n.name != node.name):
                 for name in sorted({*node.segments} ^ {*other.segments}):
                     why = f"only one of the pair {node.name}, {other.name} stands there"
                     yield Misplaced(node=node.name, place=name, why=why)

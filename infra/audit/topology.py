@@ -6,6 +6,8 @@ import bisect
 import collections
 import dataclasses
 import functools
+import itertools
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
@@ -143,13 +145,18 @@ def _learned(network: NetworkPlan) -> Mapping[str, tuple[IPv4Network, ...]]:
     }
 
 
+def span(prefix: IPv4Network) -> Interval:
+    """Return first and last number of a prefix."""
+    first = int(prefix.network_address)
+    return first, first + (1 << (32 - prefix.prefixlen)) - 1
+
+
 def _span(text: str) -> Interval:
     """Return first and last number of an address or prefix."""
-    if "/" not in text:
-        number = int(IPv4Address(text))
-        return number, number
-    prefix = IPv4Network(text)
-    return int(prefix.network_address), int(prefix.broadcast_address)
+    if "/" in text:
+        return span(IPv4Network(text))
+    number = int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
+    return number, number
 
 
 class Topology:
@@ -194,8 +201,10 @@ class Topology:
             for first, last, name in sorted(outer, key=lambda place: place[1] - place[0]):
                 known = [(low, high) for low, high, _ in self._places[segment] if low <= last and first <= high]
                 self._places[segment] += [(low, high, name) for low, high in apart((first, last), known)]
-        for places in self._places.values():
+        self._reach: dict[str, list[int]] = {}
+        for name, places in self._places.items():
             places.sort()
+            self._reach[name] = list(itertools.accumulate((last for _, last, _ in places), max))
 
     @functools.cached_property
     def endpoint_by_name(self) -> Mapping[str, Endpoint]:
@@ -261,9 +270,12 @@ class Topology:
 
     def overlapping(self, segment: str, interval: Interval) -> list[tuple[int, int, str]]:
         """Return (first, last, endpoint) of everybody on ``segment`` with addresses in ``interval``."""
-        places = self._places.get(segment, [])
+        places = self._places.get(segment)
+        if places is None:
+            return []
+        begin = bisect.bisect_left(self._reach[segment], interval[0])
         end = bisect.bisect_right(places, (interval[1], 2**32, "\U0010ffff"))
-        return [place for place in places[:end] if place[1] >= interval[0]]
+        return [place for place in places[begin:end] if place[1] >= interval[0]]
 
     def _endpoints(self) -> Iterable[Endpoint]:
         network = self.network
