@@ -45,7 +45,7 @@ demo-down: setup ## Remove the demo's machines, hosts and networks. Root; 1 min
 
 .PHONY: test
 test: setup test-packages ## The tests that start no machine. Root for those in namespaces, else they are skipped; minutes
-	@$(BIN)/python -m pytest --ignore tests/lab -m 'not soak'
+	@$(BIN)/python -m pytest --ignore tests/lab -m 'not soak' --numprocesses logical --maxprocesses 4 --dist loadfile
 
 .PHONY: test-lab
 test-lab: setup ## The tests on real machines. Root, 12 GiB; 30 min

@@ -38,7 +38,7 @@ FAULTS = (
 )
 LATE_S = 60.0
 """How much later than computed a takeover is still waited for."""
-PAUSE_S: Mapping[timers.ProfileName, float] = {"standard": holding.PAUSE_S, "emulated": 1.0}
+PAUSE_S: Mapping[timers.ProfileName, float] = {"standard": holding.PAUSE_S, "emulated": 3.0}
 """Between two questions to a server: each is a connection with TLS, a tenth of a second on an emulated machine."""
 LOST, CRASHED, STANDBY_LOST, HANDED_OVER, FROZEN = DATABASE_TARGETS_S
 STAYS = (Fault.STANDBY, Fault.ETCD)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from infra import process
 from infra.operations.shell import Shell, python
-from infra.status import on_node
+from infra.status import look, on_node
 from network.errors import OperationError
 
 PROGRAM = f"""\
@@ -119,8 +119,10 @@ class Asking:
         while not self._stop.is_set():
             with contextlib.suppress(BrokenPipeError, ValueError):  # the machine is gone, or the way was closed
                 child = self._way(node)
+                begun = time.monotonic()
                 while child is not None and self._one(child, self.samples.by_node[node]):
-                    self._stop.wait(self._pause_s)
+                    self._stop.wait(max(self._pause_s, look.REST * (time.monotonic() - begun)))
+                    begun = time.monotonic()
             if (known := self.samples.by_node[node]) and not self._stop.is_set():
                 now = time.monotonic()  # no answer is one too: what it held before says nothing about later
                 known.append(Sample(asked=now, answered=now, held=False))

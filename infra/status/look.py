@@ -27,6 +27,8 @@ PROGRAM = pathlib.Path(on_node.__file__)
 LIMIT_S = 45.0
 AT_ONCE = 16
 LOOK_S = 1.0
+REST = 3
+"""How many times as long as the machines took to answer they are left alone: a slow one has its own work to finish."""
 WHOLE_S = 600.0
 """How long machines that run commands may take until they serve and their copies are complete: an emulated database
 that is cloned anew takes minutes."""
@@ -62,12 +64,13 @@ def await_whole(
     clock: Callable[[], float] = time.monotonic,
 ) -> Status:
     """Wait until everything that is asked is whole; OperationError that says ``what`` and names what is missing."""
-    end = clock() + WHOLE_S
+    end, begun = clock() + WHOLE_S, clock()
     while (found := look(plan, shell, questions)).findings:
         if clock() > end:
             listed = "\n".join(f"  {finding}" for finding in found.findings)
             raise OperationError(f"{what} after {WHOLE_S:g} s:\n{listed}")
-        wait(LOOK_S)  # a machine far away sends no event
+        wait(max(LOOK_S, REST * (clock() - begun)))  # a machine far away sends no event
+        begun = clock()
     return found
 
 
