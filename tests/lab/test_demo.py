@@ -247,6 +247,7 @@ class Hypervisors:
             for gone in ("source", "target", "alias"):
                 for element in found.findall(gone):
                     found.remove(element)
+            found.set("type", "network")  # a running one is told by its bridge
             etree.SubElement(found, "source", network=names.network(NAME, segment))
             file = self.place.folder / "card.xml"
             file.write_bytes(etree.tostring(found))
