@@ -6,7 +6,6 @@ import collections
 import dataclasses
 import functools
 import ipaddress
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from infra.audit import expected, packets
@@ -357,7 +356,7 @@ def addresses(family: int, interval: Interval) -> str:
 
 def _address(family: int, number: int) -> str:
     if family == IPV4:
-        return socket.inet_ntoa(number.to_bytes(4, "big"))
+        return ".".join(map(str, number.to_bytes(4, "big")))
     return str(ipaddress.IPv6Address(number))
 
 

@@ -7,7 +7,6 @@ import collections
 import dataclasses
 import functools
 import itertools
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
@@ -155,7 +154,7 @@ def _span(text: str) -> Interval:
     """Return first and last number of an address or prefix."""
     if "/" in text:
         return span(IPv4Network(text))
-    number = int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
+    number = int(IPv4Address(text))
     return number, number
 
 

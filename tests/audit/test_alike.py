@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 
 import pytest
 
@@ -40,6 +41,26 @@ def test_hosts_of_different_members_are_alike_and_the_two_gateways_of_a_pair_are
     hosts = {shape.key for name, shape in shapes().items() if name.endswith("-ap1")}
     assert len(hosts) < 12 / 2
     assert shapes()["dc1-gw1a"].key != shapes()["dc1-gw1b"].key, "the order of their own addresses differs"
+
+
+def test_the_order_in_which_a_set_lists_its_elements_means_nothing_and_what_they_say_does() -> None:
+    network = plan().network
+    allowed = declared.declared(network).allowed
+    machine = Topology(network, allowed).machines["dc1-gw1a"]
+    listed = json.loads(listings.listings_of(network)[machine.name].text or "")
+    sets = [one["set"] for one in listed["nftables"] if len(one.get("set", {}).get("elem", ())) > 1]
+
+    def key() -> object:
+        shape = alike.shape(machine, json.dumps(listed), allowed)
+        assert shape is not None
+        return shape.key
+
+    before = key()
+    for one in sets:
+        one["elem"].reverse()
+    assert key() == before
+    sets[0]["elem"].pop()
+    assert key() != before
 
 
 def test_what_a_machine_opens_is_the_same_whether_it_is_judged_for_itself_or_by_a_twin() -> None:
