@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 
+import hypothesis
 import pytest
+
+os.environ.pop("COLUMNS", None)  # commands are as wide as for a file, whatever a worker was told about its terminal
+hypothesis.settings.register_profile("untimed", deadline=None)  # no test judges by the clock
+hypothesis.settings.load_profile("untimed")
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
