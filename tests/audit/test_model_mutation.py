@@ -225,16 +225,23 @@ class Judged:
     escaped: list[str] = dataclasses.field(default_factory=list)
     equivalent: list[str] = dataclasses.field(default_factory=list)
     refused: list[str] = dataclasses.field(default_factory=list)
+    unwritten: list[str] = dataclasses.field(default_factory=list)
+    """Those that no rule of any machine says anything about: the files are the same to the letter."""
     found: int = 0
 
     @property
     def words(self) -> str:
-        kinds = collections.Counter(what.partition(":")[0] for what in self.equivalent)
-        total = self.found + len(self.escaped) + len(self.equivalent) + len(self.refused)
+        others = (self.escaped, self.equivalent, self.unwritten, self.refused)
+        escaped, equivalent, unwritten, refused = (_kinds(whats) for whats in others)
         return (
-            f"{total} models: {self.found} found, {len(self.escaped)} escaped, {len(self.equivalent)} equivalent "
-            f"{dict(kinds)}, {len(self.refused)} that nobody would render"
+            f"{self.found + sum(map(len, others))} models: {self.found} found, escaped: {escaped}, equal sets: "
+            f"{equivalent}, equal files: {unwritten}, nobody would render: {refused}"
         )
+
+
+def _kinds(whats: Sequence[str]) -> str:
+    counted = collections.Counter(what.partition(":")[0] for what in whats)
+    return f"{len(whats)} ({', '.join(f'{kind} {count}' for kind, count in counted.items()) or 'none'})"
 
 
 def judge(stack: Stack, chosen: Sequence[Mutant]) -> Judged:
@@ -250,6 +257,9 @@ def judge(stack: Stack, chosen: Sequence[Mutant]) -> Judged:
             result.refused.append(what)
             continue
         differing = {name: text for name, text in texts.items() if _rules(text) != _rules(before[name])}
+        if not differing:
+            result.unwritten.append(what)
+            continue
         loaded = sandbox.load_texts(differing, cards)
         if not all(one.text for one in loaded.values()):
             result.refused.append(what)

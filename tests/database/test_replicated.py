@@ -150,6 +150,8 @@ class Shell:
 
 
 def test_switchover(running: Place, writer: Writer) -> None:
+    # The standby tells its part as of Patroni's last round, a little later than the primary commits with it.
+    until(lambda: not cluster_status(running).faults, "the status is whole")
     before, begun = running.primary(), time.monotonic()
     done = switchover.switchover(planned()[0], Shell(running), running.cluster)
     assert (done.before, done.after) == (before.node, running.other(before).node)
