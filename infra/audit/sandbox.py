@@ -122,8 +122,8 @@ def _command() -> tuple[str, ...]:
     lines = [
         "set -e",
         "mount -t tmpfs -o size=64m,mode=755 tmpfs /mnt",
-        # An interface that a rule names by `iif` must exist for it to load.
-        'for card; do ip link add name "$card" type bridge 2>/dev/null || true; done',
+        # An interface that a rule names by `iif` must exist for it to load; two ends make two of them.
+        'while [ $# -gt 0 ]; do ip link add name "$1" type veth peer name "${2:-peer}"; shift; shift $(($# > 0)); done',
     ]
     for path in needed:
         inside = shlex.quote(f"/mnt{path}")

@@ -71,7 +71,10 @@ def _gateway(
     here = [network.segment_by_name[name] for name in node.segments]
     if {"internet"} < {s.zone for s in here if s.kind in {"tenant", "service"}} - {None}:
         yield Misplaced(node=node.name, place=node.name, why="the internet zone has gateways of its own")
+    shared = {vip.segment for vip in network.vips if node.name in vip.nodes}
     for segment in here:
+        if segment.kind not in {"management", "sync"} and segment.name not in shared:
+            yield Misplaced(node=node.name, place=segment.name, why="it shares no virtual address there")
         if segment.kind == "sync":
             for other in (n for n in standing[segment.name] if n.name != node.name):
                 for name in sorted({*node.segments} ^ {*other.segments}):

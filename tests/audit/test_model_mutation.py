@@ -81,13 +81,23 @@ def test_a_card_on_another_segment_is_found(name: str) -> None:
     assert unseen(plan, sample(moves(plan.network), 60)) == []
 
 
+def test_a_gateway_on_a_line_of_another_pair_is_found() -> None:
+    plan = PLANS["translated"]()
+    held = {node.name: node.segments for node in plan.network.nodes}
+    assert "m1-main-mynumber" in held["dc1-gw1a"]
+    assert "m1-main-mynumber" not in held["dc1-gw2a"]
+    moved = [one for one in moves(plan.network) if one[0].startswith("dc1-gw2a: seg2 to m1-main-mynumber")]
+    assert len(moved) == 2
+    assert unseen(plan, moved) == []
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("name", [*STACKS, *PLANS])
 def test_every_card_on_every_other_segment_is_found(name: str) -> None:
     plan = PLANS[name]() if name in PLANS else listings.plan(name)
     chosen = list(moves(plan.network))
     print(f"{name}: {len(chosen)} moves of cards")
-    assert len(chosen) > 100
+    assert len(chosen) > 50
     assert unseen(plan, chosen) == []
 
 

@@ -58,7 +58,7 @@ NOW = datetime.datetime.now(tz=datetime.UTC)
 ENTER = """
 mount --bind "$1/run" /run
 mount --bind "$1/srv" /srv
-mount -t overlay overlay -o "lowerdir=/etc,upperdir=$1/etc,workdir=$1/work" /etc
+mount --bind "$1/etc" /etc
 mount -t tmpfs tmpfs /dev/shm
 shift
 exec unshare --ipc "$@"
@@ -105,8 +105,9 @@ class Machine:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.watchdog: Watchdog | None = None
         self._connections: dict[str, Any] = {}
-        for part in ("etc", "work", "srv", "run/haproxy", "run/postgresql"):
+        for part in ("srv", "run/haproxy", "run/postgresql"):
             (folder / part).mkdir(parents=True)
+        run("cp", "--archive", "/etc", str(folder / "etc"))
         shutil.chown(folder / "run/postgresql", "postgres", "postgres")
         (folder / "srv/postgresql").mkdir(mode=0o700)
         shutil.chown(folder / "srv/postgresql", "postgres", "postgres")
